@@ -1,0 +1,172 @@
+"""The budgets: what "good enough" means, typed, from `conf/base/budgets.yml`.
+
+Plain YAML, no interpolation, so that it is read without Kedro. `environments:` holds what differs there, in the same
+shape; everything else is shared.
+"""
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import msgspec
+import yaml
+from msgspec import Meta, Struct
+
+from contracts.errors import InputError
+
+FORMAT = 1
+Share = Annotated[float, Meta(ge=0, le=1)]
+Positive = Annotated[float, Meta(gt=0)]
+Count = Annotated[int, Meta(ge=1)]
+Metric = Literal["auc", "average_precision", "brier", "log_loss", "accuracy", "macro_f1", "r2", "mae", "rmse"]
+LOWER_IS_BETTER = frozenset({"brier", "log_loss", "mae", "rmse"})
+
+
+class BudgetError(InputError):
+    """A budget that is missing, misspelt or out of range."""
+
+
+class Section(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Base of every section: a key that is not known is an error, not a silence."""
+
+
+class Service(Section):
+    """What a client may expect, over 30 days."""
+
+    availability: Annotated[float, Meta(gt=0, lt=1)]
+    latency_p50_ms: Positive
+    latency_p99_ms: Positive
+    throughput_rps: Positive
+    error_share: Share
+
+
+class LoadTest(Section):
+    """How the load test asks."""
+
+    users: Count
+    seconds: Count
+    warmup_seconds: Annotated[int, Meta(ge=0)]
+    rows_per_request: Count
+
+
+class Drain(Section):
+    """How a pod goes away without losing a request; preStop, server drain and termination grace follow from it."""
+
+    endpoint_lag_seconds: Annotated[int, Meta(ge=0)]
+    in_flight_seconds: Annotated[int, Meta(ge=1)]
+    margin_seconds: Annotated[int, Meta(ge=1)]
+
+    @property
+    def termination_grace_seconds(self) -> int:
+        return self.endpoint_lag_seconds + self.in_flight_seconds + self.margin_seconds
+
+
+class Scaling(Section):
+    """What one replica costs and carries."""
+
+    requests_per_second_per_replica: Positive
+    minimum_replicas: Count
+    cpu: str
+    memory: str
+
+
+class Data(Section):
+    """What ingestion lets through."""
+
+    quarantine_share: Share
+
+
+class Quality(Section):
+    """What a model must reach, and how much worse than the champion it may be."""
+
+    metric: Metric
+    floor: float
+    baseline_margin: float
+    champion_margin: Annotated[float, Meta(ge=0)]
+    segment_margin: Annotated[float, Meta(ge=0)]
+    calibration_error: Share
+    confidence: Annotated[float, Meta(gt=0.5, lt=1)]
+    resamples: Count
+
+    @property
+    def higher_is_better(self) -> bool:
+        return self.metric not in LOWER_IS_BETTER
+
+
+class Model(Section):
+    """What a model file may be."""
+
+    maximum_bytes: Count
+    parity_tolerance: Positive
+    operators: tuple[str, ...]
+
+
+class Drift(Section):
+    """When a distribution counts as moved."""
+
+    psi: Positive
+    minimum_rows: Count
+
+
+class Budgets(Section):
+    """The whole document, for one environment."""
+
+    format: int
+    service: Service
+    load_test: LoadTest
+    drain: Drain
+    scaling: Scaling
+    data: Data
+    quality: Quality
+    model: Model
+    drift: Drift
+
+
+def load(path: Path, environment: str | None = None) -> Budgets:
+    """Read the budgets, as they hold in `environment` (None: without any environment's differences).
+
+    Raises BudgetError with file, key and reason for a missing file, a wrong key or value, an unknown environment.
+    """
+    document = _document(Path(path))
+    environments = document.pop("environments", None) or {}
+    if not isinstance(environments, dict):
+        raise BudgetError(f"{path}: environments: must map a name to what differs there; see docs/architecture.md")
+    merged = {name: _typed(path, _merge(path, document, changes, name), f"environments.{name}") for name, changes in environments.items()}
+    if environment is None:
+        return _typed(path, document, "")
+    if environment not in merged:
+        raise BudgetError(f"{path}: environments.{environment}: is not there; known: {', '.join(merged) or 'none'}")
+    return merged[environment]
+
+
+def _document(path: Path) -> dict[str, Any]:
+    try:
+        document = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise BudgetError(f"{path}: {error.strerror}; it says what good enough means, and nothing runs without it") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise BudgetError(f"{path}: is not YAML: {' '.join(str(error).split())}") from error
+    if not isinstance(document, dict):
+        raise BudgetError(f"{path}: must be a mapping of sections; see docs/architecture.md")
+    return document
+
+
+def _merge(path: Path, shared: dict[str, Any], changes: Any, place: str) -> dict[str, Any]:
+    if not isinstance(changes, dict):
+        raise BudgetError(f"{path}: environments.{place}: must be a mapping of sections, not {changes!r}")
+    merged = dict(shared)
+    for section, values in changes.items():
+        both = isinstance(values, dict) and isinstance(shared.get(section), dict)
+        merged[section] = {**shared[section], **values} if both else values
+    return merged
+
+
+def _typed(path: Path, document: dict[str, Any], place: str) -> Budgets:
+    try:
+        budgets = msgspec.convert(document, Budgets)
+    except msgspec.ValidationError as error:
+        reason, _, key = str(error).partition(" - at `$.")
+        where = ".".join(part for part in (place, key.rstrip("`")) if part) or "document"
+        raise BudgetError(f"{path}: {where}: {reason}") from error
+    if budgets.format != FORMAT:
+        raise BudgetError(f"{path}: format: is {budgets.format}, this version reads {FORMAT}")
+    return budgets
