@@ -30,7 +30,9 @@ def write_bytes(path: Path, data: bytes) -> None:
             Path(temporary).unlink(missing_ok=True)
             raise
     except OSError as error:
-        raise InputError(f"{path}: cannot be written: {error.strerror}; free some space or choose another place") from error
+        raise InputError(
+            f"{path}: cannot be written: {error.strerror}; free some space or choose another place"
+        ) from error
 
 
 def write_text(path: Path, text: str) -> None:
@@ -59,7 +61,9 @@ def folder(path: Path) -> Iterator[Path]:
         if not (path.is_dir() and any(path.iterdir())):
             os.replace(temporary, path)
     except OSError as error:
-        raise InputError(f"{path}: cannot be written: {error.strerror}; free some space or choose another place") from error
+        raise InputError(
+            f"{path}: cannot be written: {error.strerror}; free some space or choose another place"
+        ) from error
     finally:
         if temporary is not None:
             shutil.rmtree(temporary, ignore_errors=True)

@@ -130,7 +130,10 @@ def load(path: Path, environment: str | None = None) -> Budgets:
     environments = document.pop("environments", None) or {}
     if not isinstance(environments, dict):
         raise BudgetError(f"{path}: environments: must map a name to what differs there; see docs/architecture.md")
-    merged = {name: _typed(path, _merge(path, document, changes, name), f"environments.{name}") for name, changes in environments.items()}
+    merged = {
+        name: _typed(path, _merge(path, document, changes, name), f"environments.{name}")
+        for name, changes in environments.items()
+    }
     if environment is None:
         return _typed(path, document, "")
     if environment not in merged:
@@ -142,7 +145,9 @@ def _document(path: Path) -> dict[str, Any]:
     try:
         document = yaml.safe_load(path.read_text(encoding="utf-8"))
     except OSError as error:
-        raise BudgetError(f"{path}: {error.strerror}; it says what good enough means, and nothing runs without it") from error
+        raise BudgetError(
+            f"{path}: {error.strerror}; it says what good enough means, and nothing runs without it"
+        ) from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise BudgetError(f"{path}: is not YAML: {' '.join(str(error).split())}") from error
     if not isinstance(document, dict):

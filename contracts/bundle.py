@@ -86,7 +86,9 @@ class NumericProfile(Struct, frozen=True, kw_only=True, tag_field="kind", tag="n
     std: float | None = None
 
 
-class CategoricalProfile(Struct, frozen=True, kw_only=True, tag_field="kind", tag="categorical", forbid_unknown_fields=True):
+class CategoricalProfile(
+    Struct, frozen=True, kw_only=True, tag_field="kind", tag="categorical", forbid_unknown_fields=True
+):
     """How a category was distributed in training: the frequent ones by name, the rest as `other`."""
 
     counts: dict[str, int]

@@ -1,0 +1,92 @@
+"""What the demo leaves: a page to look at and a table for the terminal."""
+
+from html import escape
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from contracts import atomic, report_html
+from demo.story import Event, Story, verdict
+
+
+def write(story: Story, path: Path, seconds: float) -> None:
+    """The story as one HTML file: timeline, what production answered, metrics, gates and load tests with their charts."""
+    title = "From a table to a served, gated, promoted and reverted model"
+    body = [
+        f"<h1>{title}</h1><p>{len(story.events)} steps in {seconds:.0f} s on this machine. Everything below was read from what ran.</p>",
+        "<h2>Timeline</h2>",
+        timeline(story.events),
+        "<h2>What production answered to the same rows</h2>",
+        rows(
+            ("", "bundle digest", "answers"), [(seen.happened, seen.digest, seen.answers) for seen in story.production]
+        ),
+        "<h2>Quality on the later months</h2>",
+        "<p>With 95 % day-block bootstrap intervals, beside two baselines on the same features.</p>",
+        rows(("trained on", "model", "metric", "value", "interval"), metrics(story)),
+    ]
+    for release in story.releases:
+        body += [
+            f"<h2>Gates: {escape(release.name)} ({escape(verdict(release.gates))})</h2>",
+            report_html.table(release.gates.checks),
+            report_html.figures(release.gates),
+        ]
+        if release.load_test:
+            body += [
+                f"<h2>Load test: {escape(release.name)}</h2>",
+                report_html.table(release.load_test.checks),
+                report_html.figures(release.load_test),
+            ]
+    atomic.write_text(path, report_html.document(title, "".join(body)))
+
+
+def timeline(events: list[Event]) -> str:
+    """A bar per step, in the order they ran, to the same scale."""
+    total = sum(event.seconds for event in events) or 1
+    begun, lines = 0.0, []
+    for event in events:
+        left, width = 100 * begun / total, max(100 * event.seconds / total, 0.4)
+        bar = f"<div style='margin-left:{left:.2f}%;width:{width:.2f}%;height:.5rem;background:#0969da;border-radius:3px'></div>"
+        lines.append(
+            f"<tr><td>{escape(event.title)}<br><small>{escape(event.proves)}</small></td><td class='number'>{event.seconds:.1f} s</td>"
+            f"<td style='width:30%'>{bar}</td><td><small>{escape(event.seen)}</small></td></tr>"
+        )
+        begun += event.seconds
+    return f"<table><tbody>{''.join(lines)}</tbody></table>"
+
+
+def metrics(story: Story) -> list[tuple[str, ...]]:
+    """A line per release, model and metric, from the evaluation documents."""
+    lines = []
+    for release in story.releases:
+        for model, measured in release.evaluation["models"].items():
+            for metric, value in measured.items():
+                lines.append(
+                    (
+                        release.name,
+                        model,
+                        metric,
+                        f"{value['value']:.4f}",
+                        f"{value['lower']:.4f} to {value['upper']:.4f}",
+                    )
+                )
+    return lines
+
+
+def rows(titles: tuple[str, ...], lines: list[tuple[str, ...]]) -> str:
+    head = "".join(f"<th>{escape(title)}</th>" for title in titles)
+    cells = "".join("<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in line) + "</tr>" for line in lines)
+    return f"<table><thead><tr>{head}</tr></thead><tbody>{cells}</tbody></table>"
+
+
+def show(story: Story, console: Console) -> None:
+    """The short table at the end of the demo."""
+    steps = Table("step", "s", "seen", title="What happened", title_justify="left")
+    for event in story.events:
+        steps.add_row(event.title, f"{event.seconds:.0f}", event.seen)
+    answers = Table(
+        "production", "served bundle", "answers to the same rows", title="What clients saw", title_justify="left"
+    )
+    for seen in story.production:
+        answers.add_row(seen.happened, seen.digest[:19] + "…", seen.answers)
+    console.print(steps, answers)
