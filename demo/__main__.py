@@ -2,7 +2,6 @@
 
 import argparse
 import shutil
-import subprocess
 import sys
 import time
 from pathlib import Path
@@ -13,7 +12,7 @@ from contracts.errors import InputError
 from demo import page, plan
 from demo.deployer import Deployer
 from demo.story import LAYOUT, Story
-from demo.workspace import Workspace
+from demo.workspace import Workspace, git
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -30,7 +29,7 @@ def main() -> int:
     folder: Path = parser.parse_args().folder.absolute()
     console = Console(highlight=False)
     started = time.monotonic()
-    if subprocess.run(["git", "status", "--porcelain"], cwd=ROOT, capture_output=True, text=True).stdout.strip():
+    if git(ROOT, "status", "--porcelain", check=False).stdout.strip():
         console.print("[yellow]The demo runs what is committed; your uncommitted changes are not in it.[/]")
     try:
         workspace = Workspace.create(ROOT, folder)

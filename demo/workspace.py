@@ -41,28 +41,18 @@ class Workspace:
     @classmethod
     def create(cls, source: Path, folder: Path) -> "Workspace":
         """Clone the committed state of `source` into `folder`, which is made anew; the user's own checkout is only read."""
-        if subprocess.run(["git", "rev-parse", "--verify", "-q", "HEAD"], cwd=source, capture_output=True).returncode:
+        if git(source, "rev-parse", "--verify", "-q", "HEAD", check=False).returncode:
             raise InputError(
                 f"{source}: is no git repository with a commit; `git init && git add -A && git commit` first"
             )
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
         root = folder / "repository"
-        subprocess.run(["git", "clone", "-q", "--no-hardlinks", str(source), str(root)], check=True)
-        for key, value in (
-            ("user.name", "Slipway demo"),
-            ("user.email", "demo@localhost"),
-            ("commit.gpgsign", "false"),
-        ):
-            subprocess.run(["git", "config", key, value], cwd=root, check=True)
-        if (
-            subprocess.run(
-                ["git", "symbolic-ref", "-q", "HEAD"], cwd=root, capture_output=True, text=True
-            ).stdout.strip()
-            != "refs/heads/main"
-        ):
-            subprocess.run(["git", "checkout", "-q", "-B", "main"], cwd=root, check=True)
-        subprocess.run(["git", "remote", "remove", "origin"], cwd=root, check=True)  # nothing can flow back
+        git(folder, "clone", "-q", "--no-hardlinks", str(source), str(root))
+        for key, value in (("user.name", "demo"), ("user.email", "demo@localhost"), ("commit.gpgsign", "false")):
+            git(root, "config", key, value)
+        git(root, "checkout", "-q", "-B", "main")
+        git(root, "remote", "remove", "origin")  # nothing can flow back
         return cls(
             source=source,
             root=root,
@@ -82,6 +72,7 @@ class Workspace:
         started = time.monotonic()
         done = subprocess.run(
             command,
+            check=False,
             cwd=self.root,
             env=self.environment(),
             stdin=subprocess.DEVNULL,
@@ -117,3 +108,8 @@ def environment(source: Path, variable: str, default: str) -> Path:
     if not python.exists():
         raise InputError(f"{python}: is missing; run `make setup`")
     return python
+
+
+def git(folder: Path, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+    """Run git in a folder."""
+    return subprocess.run(["git", *arguments], cwd=folder, check=check, capture_output=True, text=True)
