@@ -29,7 +29,7 @@ class Section(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Base of every section: a key that is not known is an error, not a silence."""
 
 
-class Service(Section):
+class Service(Section, frozen=True):
     """What a client may expect, over 30 days."""
 
     availability: Annotated[float, Meta(gt=0, lt=1)]
@@ -39,7 +39,7 @@ class Service(Section):
     error_share: Share
 
 
-class LoadTest(Section):
+class LoadTest(Section, frozen=True):
     """How the load test asks."""
 
     users: Count
@@ -48,7 +48,7 @@ class LoadTest(Section):
     rows_per_request: Count
 
 
-class Drain(Section):
+class Drain(Section, frozen=True):
     """How a pod goes away without losing a request; preStop, server drain and termination grace follow from it."""
 
     endpoint_lag_seconds: Annotated[int, Meta(ge=0)]
@@ -60,7 +60,7 @@ class Drain(Section):
         return self.endpoint_lag_seconds + self.in_flight_seconds + self.margin_seconds
 
 
-class Scaling(Section):
+class Scaling(Section, frozen=True):
     """What one replica costs and carries."""
 
     requests_per_second_per_replica: Positive
@@ -69,13 +69,13 @@ class Scaling(Section):
     memory: str
 
 
-class Data(Section):
+class Data(Section, frozen=True):
     """What ingestion lets through."""
 
     quarantine_share: Share
 
 
-class Quality(Section):
+class Quality(Section, frozen=True):
     """What a model must reach, and how much worse than the champion it may be."""
 
     metric: Metric
@@ -92,7 +92,7 @@ class Quality(Section):
         return self.metric not in LOWER_IS_BETTER
 
 
-class Model(Section):
+class Model(Section, frozen=True):
     """What a model file may be."""
 
     maximum_bytes: Count
@@ -100,14 +100,14 @@ class Model(Section):
     operators: tuple[str, ...]
 
 
-class Drift(Section):
+class Drift(Section, frozen=True):
     """When a distribution counts as moved."""
 
     psi: Positive
     minimum_rows: Count
 
 
-class Budgets(Section):
+class Budgets(Section, frozen=True):
     """The whole document, for one environment."""
 
     format: int

@@ -1,4 +1,6 @@
-"""The bundle: the model outside of the pipeline, and the only thing that serving, batch scoring, the load test and the image need.
+"""The bundle: the model outside of the pipeline.
+
+It is the only thing that serving, batch scoring, the load test and the image need.
 
 A bundle is a folder. Four files decide the answers, and the digest is made from exactly those; it can be checked
 without us:
@@ -19,7 +21,6 @@ from msgspec import Struct
 from contracts import atomic
 from contracts.errors import InputError
 
-T = TypeVar("T", bound=Struct)
 FORMAT = 1
 DIGESTED = ("bundle.json", "golden.json", "model.onnx", "reference_profile.json")
 BESIDE = ("MODEL_CARD.md", "provenance.json")
@@ -31,7 +32,10 @@ class BundleError(InputError):
 
 
 class Input(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One raw column that the model takes. A missing string is "" and a missing number NaN in a column, null in JSON."""
+    """One raw column that the model takes.
+
+    A missing string is "" and a missing number NaN in a column, null in JSON.
+    """
 
     name: str
     dtype: Literal["string", "float32", "int64", "bool"]
@@ -69,13 +73,16 @@ class Golden(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     format: int = FORMAT
     inputs: dict[str, list[str | float | int | bool | None]]
-    outputs: dict[str, list[float] | list[list[float]]]
+    outputs: dict[str, list[float | list[float]]]  # a row is a number, or a list of `width` numbers
     absolute_tolerance: float
     relative_tolerance: float
 
 
 class NumericProfile(Struct, frozen=True, kw_only=True, tag_field="kind", tag="numeric", forbid_unknown_fields=True):
-    """How a number was distributed in training: `counts` has one bin more than `edges` (inner edges, ascending; bin i holds edges[i-1] < x <= edges[i])."""
+    """How a number was distributed in training.
+
+    `edges` are the inner ones, ascending; `counts` has one bin more: bin i holds edges[i-1] < x <= edges[i].
+    """
 
     edges: list[float]
     counts: list[int]
@@ -124,6 +131,9 @@ class Provenance(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     device: str = "cpu"
     parent: str | None = None
     mlflow_run_id: str | None = None
+
+
+T = TypeVar("T", Manifest, Golden, ReferenceProfile, Provenance)
 
 
 class Contents(Struct, frozen=True, kw_only=True):
@@ -205,7 +215,7 @@ def digest(path: Path) -> str:
 
 
 def bundles(store: Path) -> Iterator[Bundle]:
-    """Every whole bundle in a store, by name; folders that are no bundles (temporary ones of a killed writer) are passed over."""
+    """Every whole bundle in a store, by name; what a killed writer left behind is passed over."""
     for path in sorted(Path(store).glob("*/bundle.json")):
         if not path.parent.name.startswith("."):
             yield load(path.parent)

@@ -1,4 +1,7 @@
-"""The report: every gate, whatever it checks, answers in this one form. A blocking check that did not run is a failure."""
+"""The report: every gate, whatever it checks, answers in this one form.
+
+A blocking check that did not run is a failure.
+"""
 
 import datetime as dt
 from pathlib import Path

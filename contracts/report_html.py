@@ -9,15 +9,21 @@ if TYPE_CHECKING:
     from contracts.report import Check, Report
 
 STYLE = """
-:root { color-scheme: light dark; --line: #8884; --pass: #1a7f37; --warn: #9a6700; --fail: #cf222e; --not_run: #6e7781; }
+:root { color-scheme: light dark; --line: #8884;
+  --pass: #1a7f37; --warn: #9a6700; --fail: #cf222e; --not_run: #6e7781; }
 @media (prefers-color-scheme: dark) { :root { --pass: #3fb950; --warn: #d29922; --fail: #f85149; --not_run: #8b949e; } }
 body { font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 72rem; padding: 0 1rem; }
 h1 { font-size: 1.5rem; } h2 { font-size: 1.15rem; margin-top: 2rem; }
-table { border-collapse: collapse; width: 100%; } th, td { text-align: left; padding: .35rem .6rem; border-bottom: 1px solid var(--line); vertical-align: top; }
+table { border-collapse: collapse; width: 100%; }
+th, td { text-align: left; padding: .35rem .6rem; border-bottom: 1px solid var(--line); vertical-align: top; }
 td.number { font-variant-numeric: tabular-nums; white-space: nowrap; } code { overflow-wrap: anywhere; }
-.status { font-weight: 600; white-space: nowrap; } .pass { color: var(--pass); } .warn { color: var(--warn); } .fail { color: var(--fail); } .not_run { color: var(--not_run); }
-figure { margin: 1rem 0; } figure svg { max-width: 100%; height: auto; background: #fff; border-radius: 6px; } figcaption { opacity: .75; }
-dl { display: grid; grid-template-columns: max-content 1fr; gap: .2rem 1rem; } dt { opacity: .75; } dd { margin: 0; overflow-wrap: anywhere; }
+.status { font-weight: 600; white-space: nowrap; }
+.pass { color: var(--pass); } .warn { color: var(--warn); } .fail { color: var(--fail); }
+.not_run { color: var(--not_run); }
+figure { margin: 1rem 0; } figcaption { opacity: .75; }
+figure svg { max-width: 100%; height: auto; background: #fff; border-radius: 6px; }
+dl { display: grid; grid-template-columns: max-content 1fr; gap: .2rem 1rem; }
+dt { opacity: .75; } dd { margin: 0; overflow-wrap: anywhere; }
 """
 
 
@@ -57,6 +63,7 @@ def facts(items: dict[str, str]) -> str:
 
 
 def figures(report: "Report") -> str:
+    """Every figure under its title, with its caption."""
     return "".join(
         f"<h2>{escape(figure.title)}</h2><figure>{figure.svg}<figcaption>{escape(figure.caption)}</figcaption></figure>"
         for figure in report.figures

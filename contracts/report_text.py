@@ -1,7 +1,7 @@
 """The report as text: Markdown for people and pull requests, JUnit XML for CI."""
 
 from typing import TYPE_CHECKING
-from xml.etree import ElementTree as xml
+from xml.etree import ElementTree
 
 if TYPE_CHECKING:
     from contracts.report import Check, Report
@@ -25,7 +25,7 @@ def markdown(report: "Report") -> str:
 
 def junit(report: "Report") -> str:
     """One test case per check; a blocking check that did not run is a failure, another one is skipped."""
-    suite = xml.Element(
+    suite = ElementTree.Element(
         "testsuite",
         name=report.title,
         tests=str(len(report.checks)),
@@ -34,16 +34,16 @@ def junit(report: "Report") -> str:
         timestamp=report.created_at,
     )
     for check in report.checks:
-        case = xml.SubElement(suite, "testcase", classname=check.gate, name=check.name)
+        case = ElementTree.SubElement(suite, "testcase", classname=check.gate, name=check.name)
         text = f"value {number(check.value)}, threshold {number(check.threshold)}. {check.detail}"
         if check.refused:
-            xml.SubElement(case, "failure", message=check.detail or check.status, type=check.status).text = text
+            ElementTree.SubElement(case, "failure", message=check.detail or check.status, type=check.status).text = text
         elif check.status == "not_run":
-            xml.SubElement(case, "skipped", message=check.detail)
+            ElementTree.SubElement(case, "skipped", message=check.detail)
         else:
-            xml.SubElement(case, "system-out").text = text
-    xml.indent(suite)
-    return xml.tostring(suite, encoding="unicode", xml_declaration=True) + "\n"
+            ElementTree.SubElement(case, "system-out").text = text
+    ElementTree.indent(suite)
+    return ElementTree.tostring(suite, encoding="unicode", xml_declaration=True) + "\n"
 
 
 def name(check: "Check") -> str:
