@@ -1,0 +1,1 @@
+"""The inference server of one bundle. Knows `contracts` only: no Kedro, MLflow, pandas or torch."""

@@ -1,0 +1,134 @@
+"""Raw columns, as a caller has them, into the arrays that a graph takes; what loses nothing is cast, the rest refused.
+
+| dtype of the column | taken |
+|---|---|
+| string | `str`, None (missing) |
+| float32 | fractional numbers (rounded, as in training), whole ones that float32 holds exactly, None and NaN (missing) |
+| int64 | whole numbers, fractional types too where the value is whole |
+| bool | true and false, 1 and 0 |
+"""
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from contracts.bundle import Input
+from contracts.errors import InputError
+
+Values = np.ndarray | Sequence
+NONE = type(None)
+
+
+class ColumnError(InputError):
+    """A column that the model cannot take. Names the column and the row, never a value: values may be personal."""
+
+    def __init__(self, column: str, reason: str, way_out: str) -> None:
+        super().__init__(f"inputs: {column}: {reason}; {way_out}")
+        self.column, self.reason, self.way_out = column, reason, way_out
+
+
+def read_strings(column: Input, values: Values) -> np.ndarray:
+    """Object array of `str`; "" is missing."""
+    array = _array(column, values)
+    if array.dtype != object:
+        if array.dtype.kind not in "UT" and len(array):
+            raise ColumnError(column.name, f"is {array.dtype} where text is expected", "send strings")
+        array = array.astype(object)
+    if NONE in _kinds(column, array, (str,), "is not text", "send strings"):
+        array = np.where(np.equal(array, None), "", array)
+    if not column.nullable:
+        _refuse_missing(column, array == "")
+    return array
+
+
+def read_floats(column: Input, values: Values) -> np.ndarray:
+    """float32; NaN is missing."""
+    array = _numbers(column, values)
+    with np.errstate(over="ignore", invalid="ignore"):
+        result = array.astype(np.float32)
+    if array.dtype.kind in "iu" and array.dtype.itemsize > 2:
+        inexact = result.astype(np.float64) != array
+        _refuse(column, inexact, "does not fit float32 exactly", "send it as a fractional number if rounding is meant")
+    _refuse(column, np.isinf(result), "is infinite or too large for float32", "send a finite number, or null")
+    if not column.nullable:
+        _refuse_missing(column, np.isnan(result))
+    return result
+
+
+def read_integers(column: Input, values: Values) -> np.ndarray:
+    """int64; there is no missing value."""
+    array = _numbers(column, values)
+    if array.dtype.kind == "f":
+        _refuse_missing(column, np.isnan(array))
+        whole = (array == np.floor(array)) & (np.abs(array) <= 2.0**53)  # beyond it a float has lost its last digits
+        _refuse(column, ~whole, "is not a whole number that int64 holds", "send a whole number")
+    elif array.dtype == np.uint64:
+        _refuse(column, array > np.uint64(np.iinfo(np.int64).max), "is too large for int64", "send a smaller number")
+    return array.astype(np.int64, copy=False)
+
+
+def read_booleans(column: Input, values: Values) -> np.ndarray:
+    """bool; there is no missing value."""
+    array = _array(column, values)
+    if array.dtype == object:
+        kinds = _kinds(column, array, (bool, int, np.bool_, np.integer), "is not a truth value", "send true or false")
+        if NONE in kinds:
+            _refuse_missing(column, np.equal(array, None))
+    elif array.dtype.kind not in "biu" and len(array):
+        raise ColumnError(column.name, f"is {array.dtype} where a truth value is expected", "send true or false")
+    _refuse(column, np.not_equal(array, 0) & np.not_equal(array, 1), "is neither true nor false", "send true or false")
+    return array.astype(bool, copy=False)
+
+
+READERS: dict[str, Callable[[Input, Values], np.ndarray]] = {
+    "string": read_strings,
+    "float32": read_floats,
+    "int64": read_integers,
+    "bool": read_booleans,
+}
+
+
+def _array(column: Input, values: Values) -> np.ndarray:
+    """Rank 1. A list becomes an object array, so that numpy converts nothing on its own ("1.5" is not a number)."""
+    array = values if isinstance(values, np.ndarray) else np.fromiter(values, object, len(values))
+    if array.ndim != 1:
+        raise ColumnError(column.name, f"has rank {array.ndim}", "send one value per row")
+    return array
+
+
+def _numbers(column: Input, values: Values) -> np.ndarray:
+    """An array of kind f, i or u; None has become NaN."""
+    array = _array(column, values)
+    if array.dtype != object:
+        if array.dtype.kind not in "fiu" and len(array):
+            raise ColumnError(column.name, f"is {array.dtype} where a number is expected", "send numbers")
+        return array
+    numbers = (int, float, np.integer, np.floating)
+    kinds = _kinds(column, array, numbers, "is not a number", "send a number, or null", never=bool)
+    whole = all(issubclass(kind, int | np.integer) for kind in kinds)
+    try:
+        return array.astype(np.int64 if whole else np.float64)
+    except OverflowError:
+        raise ColumnError(column.name, "holds a whole number that is too large", "send a smaller number") from None
+
+
+def _kinds(
+    column: Input, array: np.ndarray, allowed: tuple[type, ...], reason: str, way_out: str, never: type | None = None
+) -> set[type]:
+    """The types in an object array; one that is neither allowed nor None is refused, with its row."""
+    values = array.tolist()
+    kinds = set(map(type, values))
+    wrong = {kind for kind in kinds if kind is not NONE and (kind is never or not issubclass(kind, allowed))}
+    if wrong:
+        row = next(row for row, value in enumerate(values) if type(value) in wrong)
+        raise ColumnError(column.name, f"row {row} {reason}", way_out)
+    return kinds
+
+
+def _refuse_missing(column: Input, missing: np.ndarray) -> None:
+    _refuse(column, missing, "is missing", "this column has to be known: it is not nullable")
+
+
+def _refuse(column: Input, wrong: np.ndarray, reason: str, way_out: str) -> None:
+    if wrong.any():
+        raise ColumnError(column.name, f"row {int(np.argmax(wrong))} {reason}", way_out)

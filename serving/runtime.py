@@ -1,0 +1,143 @@
+"""The model of a bundle, ready to answer: the same code for the server, batch scoring and the gates.
+
+Needs numpy, onnxruntime and contracts only. Strings travel as object arrays of `str`; a missing string is "" and a
+missing number NaN (None in a list means the same).
+"""
+
+from collections.abc import Mapping
+
+import numpy as np
+import onnxruntime as ort
+
+from contracts.bundle import Bundle, BundleError
+from serving.columns import READERS, ColumnError, Values
+
+TENSORS = {"string": "tensor(string)", "float32": "tensor(float)", "int64": "tensor(int64)", "bool": "tensor(bool)"}
+# Large batches go through the graph in slices: what lies between two layers stays in the cache, and memory does not
+# grow with rows.
+SLICE_ROWS = 8192
+
+
+class Model:
+    """An onnxruntime session over the verified bytes of a bundle, with the bundle's schema in front.
+
+    `threads` are onnxruntime's for one call. Raises BundleError when onnxruntime refuses the graph or the graph is not
+    what the manifest says.
+    """
+
+    def __init__(self, bundle: Bundle, threads: int = 1) -> None:
+        self.bundle = bundle
+        self.manifest = bundle.manifest
+        self.input_names = tuple(column.name for column in self.manifest.inputs)
+        self.output_names = [output.name for output in self.manifest.outputs]
+        self._session = _session(bundle, threads)
+        _check_inputs(bundle, self._session)
+        _check_outputs(bundle, self._session)
+
+    def predict(self, columns: Mapping[str, Values]) -> dict[str, np.ndarray]:
+        """Predictions for named raw columns of equal length n: per output float32 [n], or [n, width] where wider.
+
+        Raises ColumnError (an InputError) for a missing, unknown or ill-typed column.
+        """
+        return self.run(self.feeds(columns))
+
+    def feeds(self, columns: Mapping[str, Values]) -> dict[str, np.ndarray]:
+        """Raw columns, checked against the schema, as the arrays that the graph takes: rank 1, of equal length."""
+        if unknown := sorted(columns.keys() - set(self.input_names)):
+            raise ColumnError(unknown[0], "is not a column of this model", f"send {', '.join(self.input_names)}")
+        feeds: dict[str, np.ndarray] = {}
+        rows = -1
+        for column in self.manifest.inputs:
+            if column.name not in columns:
+                raise ColumnError(column.name, "is missing", "send every column; a value that is not known is null")
+            array = feeds[column.name] = READERS[column.dtype](column, columns[column.name])
+            if len(array) != rows >= 0:
+                reason = f"has {len(array)} rows where {self.input_names[0]} has {rows}"
+                raise ColumnError(column.name, reason, "send as many rows in every column")
+            rows = len(array)
+        return feeds
+
+    def run(self, feeds: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """The graph's answer for arrays that `feeds` gave; nothing is checked again."""
+        rows = len(feeds[self.input_names[0]])
+        if rows == 0:
+            return {
+                out.name: np.empty((0, out.width)[: min(out.width, 2)], np.float32) for out in self.manifest.outputs
+            }
+        if rows <= SLICE_ROWS:
+            return dict(zip(self.output_names, self._session.run(self.output_names, feeds), strict=True))
+        slices = (slice(start, start + SLICE_ROWS) for start in range(0, rows, SLICE_ROWS))
+        answers = [self.run({name: array[part] for name, array in feeds.items()}) for part in slices]
+        return {name: np.concatenate([answer[name] for answer in answers]) for name in self.output_names}
+
+    def verify_golden(self) -> float:
+        """Reproduce the golden rows; gives the largest absolute difference seen.
+
+        Raises BundleError when there are none, or when an answer differs by more than the bundle's tolerance.
+        """
+        golden, place = self.bundle.golden, self.bundle.path / "golden.json"
+        try:
+            answers = self.predict(golden.inputs)
+        except ColumnError as error:
+            raise BundleError(f"{place}: {error.column}: {error.reason}; build the bundle again") from error
+        except Exception as error:  # onnxruntime's exceptions share no base class but this
+            raise BundleError(f"{place}: the graph cannot answer: {_line(error)}; build the bundle again") from error
+        largest = 0.0
+        for name, answer in answers.items():
+            expected = np.asarray(golden.outputs.get(name, ()), np.float64)
+            if expected.size == 0 or expected.shape != answer.shape:
+                shapes = f"{list(expected.shape)}, the model answers {list(answer.shape)}"
+                raise BundleError(f"{place}: {name}: holds shape {shapes}; build the bundle again")
+            difference = np.abs(answer - expected)
+            tolerance = golden.absolute_tolerance + golden.relative_tolerance * np.abs(expected)
+            if wrong := np.argwhere(~(difference <= tolerance)).tolist():  # "not within" catches NaN too
+                row = wrong[0][0]
+                reason = f"row {row} differs by {np.max(difference[row]):.3g}, more than the tolerance"
+                raise BundleError(f"{place}: {name}: {reason}; model and runtime are not those it was built with")
+            largest = max(largest, float(difference.max()))
+        return largest
+
+
+def _session(bundle: Bundle, threads: int) -> ort.InferenceSession:
+    ort.disable_telemetry_events()
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.log_severity_level = 3  # onnxruntime's warnings are about its own optimisations
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # spinning starves a pod's neighbours
+    try:
+        # From bytes, never from a path: onnxruntime then refuses external data of every kind.
+        return ort.InferenceSession(bundle.model, options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # onnxruntime's exceptions share no base class but this
+        place = bundle.path / "model.onnx"
+        raise BundleError(f"{place}: onnxruntime refuses it: {_line(error)}; build the bundle again") from error
+
+
+def _check_inputs(bundle: Bundle, session: ort.InferenceSession) -> None:
+    graph = {node.name: (node.type, len(node.shape)) for node in session.get_inputs()}
+    for column in bundle.manifest.inputs:
+        if column.nullable and column.dtype in ("int64", "bool"):
+            place = f"{bundle.path}/bundle.json: inputs.{column.name}"
+            raise BundleError(f"{place}: {column.dtype} has no missing value; declare it float32 or not nullable")
+        _check_node(bundle, "inputs", column.name, graph.pop(column.name, None), (TENSORS[column.dtype], 1))
+    if graph:
+        place = f"{bundle.path}/model.onnx: inputs: {min(graph)}"
+        raise BundleError(f"{place}: is not in bundle.json; build the bundle again")
+
+
+def _check_outputs(bundle: Bundle, session: ort.InferenceSession) -> None:
+    graph = {node.name: (node.type, len(node.shape)) for node in session.get_outputs()}
+    for output in bundle.manifest.outputs:
+        expected = (TENSORS[output.dtype], 1 if output.width == 1 else 2)
+        _check_node(bundle, "outputs", output.name, graph.get(output.name), expected)
+
+
+def _check_node(bundle: Bundle, side: str, name: str, found: tuple[str, int] | None, expected: tuple[str, int]) -> None:
+    if found != expected:
+        got = "missing" if found is None else f"{found[0]} of rank {found[1]}"
+        place = f"{bundle.path}/model.onnx: {side}: {name}"
+        raise BundleError(f"{place}: is {got}, bundle.json says {expected[0]} of rank {expected[1]}; build it again")
+
+
+def _line(error: Exception) -> str:
+    return " ".join(str(error).split())
