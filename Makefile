@@ -1,0 +1,161 @@
+# The one vocabulary: people, hooks and CI call these targets. What a target does is written in Python; here it is named.
+# Made for GNU make 4.3. Every target sets up what it needs and may be run again.
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory --no-builtin-rules
+
+PYTHON ?= python3
+VENV ?= .venv
+VENV_SERVE ?= .venv-serve
+VENV_VALIDATE ?= .venv-validate
+TOOLS ?= .tools
+PORT ?= 8080
+ENV ?= staging
+ARGS ?=
+# The model that serve, loadtest and image work on: the last one trained, unless BUNDLE names another folder.
+BUNDLE ?= $(shell sed -n 's/.*"path": *"\([^"]*\)".*/\1/p' data/bundles/latest.json 2>/dev/null)
+LAYOUT ?= data/registry
+export VENV VENV_SERVE VENV_VALIDATE TOOLS TORCH
+
+# Nothing here tells anybody that it runs.
+export DO_NOT_TRACK := true
+export MLFLOW_DISABLE_TELEMETRY := true
+export KEDRO_DISABLE_TELEMETRY := true
+export DISABLE_LATEST_VERSION_CHECK := true
+# A model is ONNX, safetensors or JSON: MLflow need not unpickle anything.
+export MLFLOW_ALLOW_PICKLE_DESERIALIZATION := false
+
+RUN := $(VENV)/bin/python -m
+KEDRO := $(VENV)/bin/kedro
+PYTEST := $(RUN) pytest
+# Runs a command, says how long it took, keeps its exit code.
+timed = @start=$$SECONDS; code=0; { $(1); } || code=$$?; echo "$@: $$((SECONDS - start)) s" >&2; exit $$code
+
+##@ Start here
+
+.PHONY: help
+help: ## this list
+	@awk 'BEGIN {FS = ":.*## "} /^##@ / {printf "\n%s\n", substr($$0, 5)} /^[a-z-]+:.*## / {printf "  %-16s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
+	@printf '\nVariables: VENV VENV_SERVE VENV_VALIDATE TOOLS PORT=%s ENV=%s BUNDLE IMAGE ARGS TORCH=cpu\n' '$(PORT)' '$(ENV)'
+
+.PHONY: demo
+demo: ## the whole story on the real data, from a table to a promoted and reverted model; ends by itself
+	$(call timed,$(MAKE) setup kustomize && $(RUN) demo $(ARGS))
+
+.PHONY: setup
+setup: ## make the environments, or bring them up to date (TORCH=cpu: without CUDA)
+	@$(PYTHON) requirements/environments.py
+
+.PHONY: new
+new: environment-train ## generate another model's repository from this one (ARGS="--output-dir ..")
+	$(VENV)/bin/cookiecutter . $(ARGS)
+
+##@ The model
+
+.PHONY: train
+train: environment-train environment-validate ## data to registered version: ingestion, features, training, packaging, gates, registration
+	$(KEDRO) run $(ARGS)
+
+.PHONY: validate
+validate: environment-train environment-validate ## run the gates on the last bundle again
+	$(KEDRO) run --pipelines validation $(ARGS)
+
+.PHONY: score
+score: environment-train ## batch inference over a table
+	$(KEDRO) run --pipelines scoring $(ARGS)
+
+.PHONY: mlflow
+mlflow: environment-train ## look at runs and registered versions on http://127.0.0.1:5000
+	$(VENV)/bin/mlflow ui --backend-store-uri sqlite:///data/mlflow/mlflow.db --host 127.0.0.1 $(ARGS)
+
+.PHONY: bench-pipeline
+bench-pipeline: environment-train environment-validate ## time and peak memory of the pipeline at 1, 3 and 10 times the data
+	$(RUN) bench.pipeline $(ARGS)
+
+##@ The server
+
+.PHONY: serve
+serve: environment-serve bundle ## serve the last bundle on 127.0.0.1 (PORT, BUNDLE)
+	$(VENV_SERVE)/bin/python -m serving --bundle $(BUNDLE) --port $(PORT) $(ARGS)
+
+.PHONY: loadtest
+loadtest: environment-train bundle ## load the server that `make serve` runs and hold it against the budgets of ENV
+	$(RUN) loadtests --url http://127.0.0.1:$(PORT) --bundle $(BUNDLE) --environment $(ENV) --budgets conf/base/budgets.yml --report data/reports/$(notdir $(BUNDLE)) $(ARGS)
+
+##@ The way to production
+
+.PHONY: image
+image: environment-train bundle ## the bundle and its server as an image in an OCI layout; prints version@digest
+	@$(RUN) release image --bundle $(BUNDLE) --layout $(LAYOUT) $(ARGS)
+
+.PHONY: promote
+promote: environment-train kustomize ## put IMAGE (version@sha256:...) into ENV, as a branch with a one-line change
+	$(RUN) release promote $(ENV) --image $(or $(IMAGE),$(error promote: say which: IMAGE=version@sha256:..., as `make image` prints it)) --layout $(LAYOUT) $(ARGS)
+
+.PHONY: rollback
+rollback: environment-train kustomize ## revert the last promotion of ENV
+	$(RUN) release rollback $(ENV) $(ARGS)
+
+.PHONY: render
+render: environment-train kustomize ## what a cluster would get, from gitops/ and the budgets (ARGS=--check: fail when stale)
+	$(RUN) release render $(ARGS)
+
+.PHONY: argo
+argo: environment-train ## compile the pipelines for Argo Workflows into gitops/
+	$(RUN) pipelines.argo $(ARGS)
+
+##@ The repository
+
+.PHONY: test
+test: ## the fast tests, all of them (ARGS="-k words" picks)
+	$(call timed,$(MAKE) setup kustomize && $(PYTEST) -m "not slow and not cluster" $(ARGS))
+
+.PHONY: test-fast
+test-fast: ## a minute's worth of them: architecture and contracts
+	$(call timed,$(MAKE) setup && $(PYTEST) -m "not slow and not cluster" tests/architecture tests/contracts $(ARGS))
+
+.PHONY: test-slow
+test-slow: ## the slow tests: whole runs, generated repositories, reproducibility
+	$(call timed,$(MAKE) setup kustomize && $(PYTEST) -m "slow and not cluster" --timeout 1800 $(ARGS))
+
+.PHONY: lint
+lint: environment-train ## every hook on every file
+	$(VENV)/bin/pre-commit run --all-files $(ARGS)
+
+.PHONY: format
+format: environment-train ## put Python files in order
+	$(RUN) ruff check --fix-only --quiet .
+	$(RUN) ruff format .
+
+.PHONY: hooks
+hooks: environment-train ## run the hooks on every commit of this clone
+	$(VENV)/bin/pre-commit install
+
+.PHONY: docs
+docs: environment-train ## do the documents hold: links, paths, targets, decisions
+	$(PYTEST) -q tests/architecture/test_documents.py $(ARGS)
+
+.PHONY: requirements
+requirements: ## recompile the pins, *.txt from *.in (ARGS=--upgrade: to what is out today)
+	$(PYTHON) requirements/environments.py compile $(ARGS)
+
+.PHONY: clean
+clean: ## remove caches and what a run can make again; bundles, reports, registry and MLflow stay
+	rm -rf .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis $(addprefix data/,ingested quarantine features splits spill scores)
+	find . -name __pycache__ -type d -not -path './.venv*' -prune -exec rm -rf {} +
+
+# What the targets above stand on.
+
+.PHONY: environment-train environment-serve environment-validate
+environment-train environment-serve environment-validate: environment-%:
+	@$(PYTHON) requirements/environments.py $*
+
+.PHONY: kustomize
+kustomize: environment-train
+	@$(RUN) release.kustomize
+
+.PHONY: bundle
+bundle:
+	@test -n '$(BUNDLE)' || { echo 'data/bundles/latest.json: no bundle here yet; run `make train`, or name one: BUNDLE=folder' >&2; exit 2; }
