@@ -49,8 +49,9 @@ setup: ## make the environments, or bring them up to date (TORCH=cpu: without CU
 	@$(PYTHON) requirements/environments.py
 
 .PHONY: new
-new: environment-train ## generate another model's repository from this one (ARGS="--output-dir ..")
-	$(VENV)/bin/cookiecutter . $(ARGS)
+new: environment-train ## generate another model's repository: asks, or takes NAME="Churn Risk" OUTPUT=.. (SLUG OWNER IMAGE TEAM)
+	@test -f hooks/new.py || { echo 'make new: this repository was generated itself; run it in the template' >&2; exit 2; }
+	@$(RUN) hooks.new --name "$${NAME-}" --slug "$${SLUG-}" --owner "$${OWNER-}" --image "$${IMAGE-}" --team "$${TEAM-}" --output "$${OUTPUT-..}"
 
 ##@ The model
 
