@@ -122,7 +122,8 @@ test-slow: ## the slow tests: whole runs, generated repositories, reproducibilit
 	$(call timed,$(MAKE) setup kustomize && $(PYTEST) -m "slow and not cluster" --timeout 1800 $(ARGS))
 
 .PHONY: lint
-lint: environment-train ## every hook on every file
+lint: environment-train ## every hook on every file that git tracks
+	@git rev-parse --git-dir >/dev/null || { echo 'lint: the hooks look at what git tracks; first: git init && git add --all' >&2; exit 2; }
 	$(VENV)/bin/pre-commit run --all-files $(ARGS)
 
 .PHONY: format
