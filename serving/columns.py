@@ -1,14 +1,12 @@
 """Raw columns, as a caller has them, into the arrays that a graph takes; what loses nothing is cast, the rest refused.
 
-| dtype of the column | taken |
-|---|---|
-| string | `str`, None (missing) |
-| float32 | fractional numbers (rounded, as in training), whole ones that float32 holds exactly, None and NaN (missing) |
-| int64 | whole numbers, fractional types too where the value is whole |
-| bool | true and false, 1 and 0 |
+string   `str`, None (missing)
+float32  fractional numbers (rounded, as in training), whole ones that float32 holds exactly, None and NaN (missing)
+int64    whole numbers, also in a fractional type
+bool     true and false, 1 and 0
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 
@@ -17,6 +15,7 @@ from contracts.errors import InputError
 
 Values = np.ndarray | Sequence
 NONE = type(None)
+TEXT, NUMBER, TRUTH = (str,), (int, float, np.integer, np.floating), (bool, int, np.bool_, np.integer)
 
 
 class ColumnError(InputError):
@@ -29,13 +28,14 @@ class ColumnError(InputError):
 
 def read_strings(column: Input, values: Values) -> np.ndarray:
     """Object array of `str`; "" is missing."""
-    array = _array(column, values)
-    if array.dtype != object:
-        if array.dtype.kind not in "UT" and len(array):
-            raise ColumnError(column.name, f"is {array.dtype} where text is expected", "send strings")
-        array = array.astype(object)
-    if NONE in _kinds(column, array, (str,), "is not text", "send strings"):
-        array = np.where(np.equal(array, None), "", array)
+    typed = _typed(column, values, "UT", "text")
+    if typed is not None:
+        array = typed.astype(object)
+    else:
+        kinds = _kinds(column, values, TEXT, "is not text", "send a string")
+        array = np.asarray(values, object)
+        if NONE in kinds:
+            array = np.where(np.equal(array, None), "", array)
     if not column.nullable:
         _refuse_missing(column, array == "")
     return array
@@ -45,13 +45,15 @@ def read_floats(column: Input, values: Values) -> np.ndarray:
     """float32; NaN is missing."""
     array = _numbers(column, values)
     with np.errstate(over="ignore", invalid="ignore"):
-        result = array.astype(np.float32)
-    if array.dtype.kind in "iu" and array.dtype.itemsize > 2:
+        result: np.ndarray = array.astype(np.float32)
+    if array.dtype.kind == "f":
+        if not np.isfinite(result).all():
+            _refuse(column, np.isinf(result), "is infinite or too large for float32", "send a finite number, or null")
+            if not column.nullable:
+                _refuse_missing(column, np.isnan(result))
+    elif array.dtype.itemsize > 2:
         inexact = result.astype(np.float64) != array
         _refuse(column, inexact, "does not fit float32 exactly", "send it as a fractional number if rounding is meant")
-    _refuse(column, np.isinf(result), "is infinite or too large for float32", "send a finite number, or null")
-    if not column.nullable:
-        _refuse_missing(column, np.isnan(result))
     return result
 
 
@@ -69,14 +71,13 @@ def read_integers(column: Input, values: Values) -> np.ndarray:
 
 def read_booleans(column: Input, values: Values) -> np.ndarray:
     """bool; there is no missing value."""
-    array = _array(column, values)
-    if array.dtype == object:
-        kinds = _kinds(column, array, (bool, int, np.bool_, np.integer), "is not a truth value", "send true or false")
+    array = _typed(column, values, "biu", "a truth value")
+    if array is None:
+        kinds = _kinds(column, values, TRUTH, "is not a truth value", "send true or false")
+        array = np.array(values, object)
         if NONE in kinds:
             _refuse_missing(column, np.equal(array, None))
-    elif array.dtype.kind not in "biu" and len(array):
-        raise ColumnError(column.name, f"is {array.dtype} where a truth value is expected", "send true or false")
-    _refuse(column, np.not_equal(array, 0) & np.not_equal(array, 1), "is neither true nor false", "send true or false")
+    _refuse(column, np.not_equal(array, 0) & np.not_equal(array, 1), "is not a truth value", "send true or false")
     return array.astype(bool, copy=False)
 
 
@@ -88,35 +89,41 @@ READERS: dict[str, Callable[[Input, Values], np.ndarray]] = {
 }
 
 
-def _array(column: Input, values: Values) -> np.ndarray:
-    """Rank 1. A list becomes an object array, so that numpy converts nothing on its own ("1.5" is not a number)."""
-    array = values if isinstance(values, np.ndarray) else np.fromiter(values, object, len(values))
-    if array.ndim != 1:
-        raise ColumnError(column.name, f"has rank {array.ndim}", "send one value per row")
-    return array
-
-
 def _numbers(column: Input, values: Values) -> np.ndarray:
     """An array of kind f, i or u; None has become NaN."""
-    array = _array(column, values)
-    if array.dtype != object:
-        if array.dtype.kind not in "fiu" and len(array):
-            raise ColumnError(column.name, f"is {array.dtype} where a number is expected", "send numbers")
-        return array
-    numbers = (int, float, np.integer, np.floating)
-    kinds = _kinds(column, array, numbers, "is not a number", "send a number, or null", never=bool)
+    typed = _typed(column, values, "fiu", "a number")
+    if typed is not None:
+        return typed
+    kinds = _kinds(column, values, NUMBER, "is not a number", "send a number, or null", never=bool)
     whole = all(issubclass(kind, int | np.integer) for kind in kinds)
     try:
-        return array.astype(np.int64 if whole else np.float64)
+        return np.array(values, np.int64 if whole else np.float64)
     except OverflowError:
         raise ColumnError(column.name, "holds a whole number that is too large", "send a smaller number") from None
 
 
+def _typed(column: Input, values: Values, kinds: str, expected: str) -> np.ndarray | None:
+    """`values` if it is an array of one of these numpy kinds; None for lists and object arrays, whose types may differ."""
+    if not isinstance(values, np.ndarray):
+        return None
+    if values.ndim != 1:
+        raise ColumnError(column.name, f"has rank {values.ndim}", "send one value per row")
+    if values.dtype == object:
+        return None
+    if values.dtype.kind not in kinds:
+        raise ColumnError(column.name, f"is {values.dtype} where {expected} is expected", f"send {column.dtype}")
+    return values
+
+
 def _kinds(
-    column: Input, array: np.ndarray, allowed: tuple[type, ...], reason: str, way_out: str, never: type | None = None
+    column: Input, values: Iterable, allowed: tuple[type, ...], reason: str, way_out: str, never: type | None = None
 ) -> set[type]:
-    """The types in an object array; one that is neither allowed nor None is refused, with its row."""
-    values = array.tolist()
+    """The types among values; one that is neither allowed nor None is refused, with its row.
+
+    Types are looked at before numpy sees the values, since numpy would make a number of "1.5" and of True.
+    """
+    if isinstance(values, np.ndarray):
+        values = values.tolist()
     kinds = set(map(type, values))
     wrong = {kind for kind in kinds if kind is not NONE and (kind is never or not issubclass(kind, allowed))}
     if wrong:
