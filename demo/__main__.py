@@ -56,10 +56,12 @@ def main() -> int:
     page.show(story, console)
     shutil.rmtree(workspace.root / "data" / "broken", ignore_errors=True)
     console.print(
-        f"\nThe page:   {folder / 'report.html'}\nThe clone:  {workspace.root} (git log --graph shows every release)\nThe log:    {workspace.log}"
-    )
-    console.print(
-        "\nNext: change a feature in conf/base/schema.yml, then `make train`, `make serve`; docs/architecture.md says where everything is."
+        f"\nThe page:   {folder / 'report.html'}\n"
+        f"The clone:  {workspace.root} (git log --graph shows every release)\n"
+        f"The log:    {workspace.log}\n\n"
+        "Next: change a feature in conf/base/schema.yml, then `make train` and `make serve`; "
+        "docs/architecture.md says where everything is.",
+        soft_wrap=True,
     )
     return 0
 

@@ -1,4 +1,4 @@
-"""The demo's stand-in for Argo CD and a cluster: it reads rendered manifests, resolves the image digest in the registry, runs the server.
+"""The demo's stand-in for Argo CD and a cluster: reads rendered manifests, resolves the digest, runs the server.
 
 It knows nothing else: not which version it should be, not where bundles are trained. On a cluster, Argo CD and Argo
 Rollouts do this; see docs/architecture.md.
@@ -62,7 +62,7 @@ class Deployer:
         port, management = free_port(), free_port()
         bundle = next(place.rglob("bundle.json")).parent
         code = next(place.rglob("serving/__main__.py")).parents[1]
-        command = [str(self.workspace.server_python), "-m", "serving", "--bundle", str(bundle)]
+        command = [str(self.workspace.python_of("VENV_SERVE")), "-m", "serving", "--bundle", str(bundle)]
         command += ["--port", str(port), "--management-port", str(management), "--drain-seconds", "0"]
         log = (self.workspace.log.parent / f"server-{name}.log").open("ab")
         process = subprocess.Popen(
@@ -101,12 +101,14 @@ def image_of(rendered: str, environment: str) -> str:
     pinned = sorted(image for image in images if "@sha256:" in image)
     if len(images) != 1 or not pinned:
         raise InputError(
-            f"gitops/envs/{environment}: renders {sorted(images) or 'no image'}, not one image by digest; promote one first"
+            f"gitops/envs/{environment}: renders {sorted(images) or 'no image'}, "
+            "not one image by digest; promote one first"
         )
     return pinned[0]
 
 
 def free_port() -> int:
+    """A port of this machine that nobody listens on."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
@@ -118,7 +120,8 @@ def wait_until_ready(served: Served, seconds: float = 30) -> None:
     while time.monotonic() < deadline:
         if served.process.poll() is not None:
             raise InputError(
-                f"{served.environment}: the server ended with exit {served.process.returncode}; see its log beside the demo's"
+                f"{served.environment}: the server ended with exit {served.process.returncode}; "
+                "see its log beside the demo's"
             )
         try:
             with urllib.request.urlopen(f"{served.url}/v2/health/ready", timeout=2) as answer:

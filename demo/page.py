@@ -1,5 +1,6 @@
 """What the demo leaves: a page to look at and a table for the terminal."""
 
+from collections.abc import Sequence
 from html import escape
 from pathlib import Path
 
@@ -11,10 +12,11 @@ from demo.story import Event, Story, verdict
 
 
 def write(story: Story, path: Path, seconds: float) -> None:
-    """The story as one HTML file: timeline, what production answered, metrics, gates and load tests with their charts."""
+    """The story as one HTML file: timeline, production's answers, metrics, gates and load tests with their charts."""
     title = "From a table to a served, gated, promoted and reverted model"
     body = [
-        f"<h1>{title}</h1><p>{len(story.events)} steps in {seconds:.0f} s on this machine. Everything below was read from what ran.</p>",
+        f"<h1>{title}</h1>",
+        f"<p>{len(story.events)} steps in {seconds:.0f} s. Everything below was read from what ran.</p>",
         "<h2>Timeline</h2>",
         timeline(story.events),
         "<h2>What production answered to the same rows</h2>",
@@ -46,16 +48,18 @@ def timeline(events: list[Event]) -> str:
     begun, lines = 0.0, []
     for event in events:
         left, width = 100 * begun / total, max(100 * event.seconds / total, 0.4)
-        bar = f"<div style='margin-left:{left:.2f}%;width:{width:.2f}%;height:.5rem;background:#0969da;border-radius:3px'></div>"
+        place = f"margin-left:{left:.2f}%;width:{width:.2f}%"
+        bar = f"<div style='{place};height:.5rem;background:#0969da;border-radius:3px'></div>"
         lines.append(
-            f"<tr><td>{escape(event.title)}<br><small>{escape(event.proves)}</small></td><td class='number'>{event.seconds:.1f} s</td>"
+            f"<tr><td>{escape(event.title)}<br><small>{escape(event.proves)}</small></td>"
+            f"<td class='number'>{event.seconds:.1f} s</td>"
             f"<td style='width:30%'>{bar}</td><td><small>{escape(event.seen)}</small></td></tr>"
         )
         begun += event.seconds
     return f"<table><tbody>{''.join(lines)}</tbody></table>"
 
 
-def metrics(story: Story) -> list[tuple[str, ...]]:
+def metrics(story: Story) -> Sequence[tuple[str, ...]]:
     """A line per release, model and metric, from the evaluation documents."""
     lines = []
     for release in story.releases:
@@ -73,7 +77,8 @@ def metrics(story: Story) -> list[tuple[str, ...]]:
     return lines
 
 
-def rows(titles: tuple[str, ...], lines: list[tuple[str, ...]]) -> str:
+def rows(titles: tuple[str, ...], lines: Sequence[tuple[str, ...]]) -> str:
+    """A table of text."""
     head = "".join(f"<th>{escape(title)}</th>" for title in titles)
     cells = "".join("<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in line) + "</tr>" for line in lines)
     return f"<table><thead><tr>{head}</tr></thead><tbody>{cells}</tbody></table>"

@@ -1,4 +1,4 @@
-"""The story, chapter by chapter: what is done, and what it proves. Every verdict is read from what ran, none is written here."""
+"""The story, chapter by chapter: what is done, and what it proves. Every verdict is read from what ran."""
 
 import json
 import time

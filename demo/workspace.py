@@ -3,12 +3,19 @@
 import os
 import shutil
 import subprocess
-import sys
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from contracts.errors import InputError
+
+ENVIRONMENTS = {"VENV": ".venv", "VENV_SERVE": ".venv-serve", "VENV_VALIDATE": ".venv-validate"}
+TELEMETRY_SWITCHES = (
+    "DO_NOT_TRACK",
+    "MLFLOW_DISABLE_TELEMETRY",
+    "KEDRO_DISABLE_TELEMETRY",
+    "DISABLE_LATEST_VERSION_CHECK",
+)
 
 
 @dataclass(frozen=True)
@@ -28,19 +35,17 @@ class Outcome:
 
 @dataclass
 class Workspace:
-    """The clone. `python` runs pipelines and release, `server_python` the server, as they do outside of the demo."""
+    """The clone, and the environments of the user's own checkout, which it shares."""
 
     source: Path
     root: Path
     log: Path
-    python: Path
-    server_python: Path
-    validation_python: Path
+    environments: dict[str, Path]  # variable of the Makefile -> folder
     outcomes: list[Outcome] = field(default_factory=list)
 
     @classmethod
     def create(cls, source: Path, folder: Path) -> "Workspace":
-        """Clone the committed state of `source` into `folder`, which is made anew; the user's own checkout is only read."""
+        """Clone what `source` has committed into `folder`, which is made anew; the user's own checkout is only read."""
         if git(source, "rev-parse", "--verify", "-q", "HEAD", check=False).returncode:
             raise InputError(
                 f"{source}: is no git repository with a commit; `git init && git add -A && git commit` first"
@@ -57,9 +62,7 @@ class Workspace:
             source=source,
             root=root,
             log=folder / "demo.log",
-            python=Path(sys.executable),
-            server_python=environment(source, "VENV_SERVE", ".venv-serve"),
-            validation_python=environment(source, "VENV_VALIDATE", ".venv-validate"),
+            environments={variable: environment(source, variable, name) for variable, name in ENVIRONMENTS.items()},
         )
 
     def run(self, *arguments: str, expect: tuple[int, ...] = (0,), module: bool = True) -> Outcome:
@@ -67,7 +70,7 @@ class Workspace:
 
         Raises InputError, with the command's last line, when its exit code is not expected.
         """
-        command = [str(self.python), "-m", *arguments] if module else list(arguments)
+        command = [str(self.python_of("VENV")), "-m", *arguments] if module else list(arguments)
         shown = " ".join(["python -m", *arguments] if module else arguments)
         started = time.monotonic()
         done = subprocess.run(
@@ -92,22 +95,22 @@ class Workspace:
         return self.run("git", *arguments, module=False).text.strip()
 
     def environment(self) -> dict[str, str]:
-        quiet = {
-            "DO_NOT_TRACK": "true",
-            "MLFLOW_DISABLE_TELEMETRY": "true",
-            "KEDRO_DISABLE_TELEMETRY": "true",
-            "DISABLE_LATEST_VERSION_CHECK": "true",
-        }
-        width = {"COLUMNS": "160", "NO_COLOR": "1", "PYTHONUNBUFFERED": "1"}
-        return {**os.environ, **quiet, **width}
+        """What commands in the clone see: the user's environments, no colours, no telemetry."""
+        shared = {variable: str(folder) for variable, folder in self.environments.items()}
+        quiet = dict.fromkeys(TELEMETRY_SWITCHES, "true")
+        return {**os.environ, **shared, **quiet, "COLUMNS": "160", "NO_COLOR": "1", "PYTHONUNBUFFERED": "1"}
+
+    def python_of(self, variable: str) -> Path:
+        """The python of an environment, by its variable in the Makefile."""
+        return self.environments[variable] / "bin" / "python"
 
 
 def environment(source: Path, variable: str, default: str) -> Path:
-    """The python of an environment that `make setup` made; raises InputError when it is not there."""
-    python = (source / os.environ.get(variable, default) / "bin" / "python").absolute()
-    if not python.exists():
-        raise InputError(f"{python}: is missing; run `make setup`")
-    return python
+    """The folder of an environment that `make setup` made; raises InputError when it is not there."""
+    folder = (source / os.environ.get(variable, default)).absolute()
+    if not (folder / "bin" / "python").exists():
+        raise InputError(f"{folder}: holds no environment; run `make setup`")
+    return folder
 
 
 def git(folder: Path, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
