@@ -1,4 +1,4 @@
-"""What the answers to the generator's questions must be, so that Kubernetes, an image registry and GitHub take them later.
+"""What the answers to the generator's questions must be, so that Kubernetes, registries and GitHub take them later.
 
 Standard library only: this runs wherever cookiecutter, cruft or Kedro runs, before anything is written.
 """
@@ -59,7 +59,7 @@ def image(reference: str) -> str | None:
     if "@" in path or ":" in path:
         return "must come without tag and digest; those are set by a promotion"
     if not re.fullmatch(rf"{OCI_COMPONENT}(/{OCI_COMPONENT})*", path):
-        return f"has no valid name behind the host: {path!r}; lower-case letters, digits and inner . _ - may stand in it"
+        return f"has no valid name behind the host: {path!r}; lower-case letters, digits, inner . _ - may stand in it"
     return None
 
 

@@ -28,6 +28,7 @@ Its README.md says how to bring in your own table.
 
 
 def main() -> int:
+    """Exit code: 0 for a new repository, 2 with one line for a wrong answer or place."""
     arguments = parsed()
     answers = {key: value for option, key in QUESTIONS.items() if (value := getattr(arguments, option))}
     if answers and "model_name" not in answers:
@@ -48,6 +49,7 @@ def main() -> int:
 
 
 def parsed() -> argparse.Namespace:
+    """The command line; what an option is for is what cookiecutter would ask."""
     questions = json.loads((TEMPLATE / "cookiecutter.json").read_text(encoding="utf-8"))["__prompts__"]
     parser = argparse.ArgumentParser(prog="python -m hooks.new", description=__doc__)
     parser.add_argument("--output", default="..", help="folder in which the repository's folder is made (default: ..)")

@@ -21,7 +21,7 @@ ROOT, ANSWERS = json.loads(json.dumps([{{template_root() | jsonify}}, {{cookiecu
 TEMPLATE, TARGET = Path(ROOT), Path.cwd()
 OVERLAY = next(TEMPLATE.glob("*cookiecutter.repo_slug*"))
 # Never meant for a repository, and only looked for where no git says what is tracked.
-JUNK = ("__pycache__", "*.py[cod]", ".DS_Store", ".*_cache", ".venv*", ".tools", "*.env", "*.pem", "*.key")
+JUNK = ("__pycache__", "*.py[cod]", ".DS_Store", ".*cache", ".venv*", ".tools", "*.env", "*.pem", "*.key")
 NAMES = {token: ANSWERS[question] for question, token in ANSWERS["_reference"].items()}
 TOKEN = re.compile("|".join(re.escape(token) for token in sorted(NAMES, key=len, reverse=True)))
 
@@ -32,11 +32,12 @@ def renamed(text: str) -> str:
 
 
 def within(path: PurePosixPath, entries: list[str]) -> bool:
+    """Is the file one of these entries, or in a folder that is?"""
     return any(path.is_relative_to(entry) for entry in entries)
 
 
 def tracked() -> Iterator[PurePosixPath]:
-    """Every file of the template that belongs to it: what git tracks, or where there is no git (a zip), what is no junk."""
+    """The files that belong to the template: what git tracks, or where there is no git (a zip), what is no junk."""
     if (TEMPLATE / ".git").exists():
         # Called from a git hook, git's own variables would point at another repository.
         environment = {key: value for key, value in os.environ.items() if not key.startswith("GIT_")}
@@ -73,6 +74,7 @@ def copy(source: Path, target: Path) -> None:
 
 
 def main() -> None:
+    """Live files first, then the overlay, which cookiecutter has copied with the reference's names in it."""
     files = [path for path in tracked() if (TEMPLATE / path).exists()]  # git also names what was deleted since
     overlay = [path.relative_to(OVERLAY.name) for path in files if path.is_relative_to(OVERLAY.name)]
     dropped = [*ANSWERS["_template_only"], *map(str, overlay)]

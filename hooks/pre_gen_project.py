@@ -1,4 +1,4 @@
-"""Refuses wrong answers that did not come by way of cookiecutter.json's own check: a replayed or edited answers file."""
+"""Refuses wrong answers that cookiecutter.json's own check did not see: those of a replayed answers file."""
 
 import json
 import sys
