@@ -19,6 +19,7 @@ from contracts.errors import InputError
 
 PACKAGE = Path(__file__).parent
 BY_KEDRO = (ValueError, KeyError, DatasetError, MissingConfigException, OmegaConfBaseException, YAMLError)
+SCAFFOLD = ("cli.py", "configuration.py", "pipeline_registry.py")  # of ours, but before anything of ours runs
 INTERRUPTED = 130  # 128 + SIGINT, what a shell expects
 
 
@@ -85,7 +86,7 @@ def close_tracking(status: str) -> None:
 def _ours(error: BaseException) -> bool:
     frames = [frame for link in chain(error) for frame, _ in traceback.walk_tb(link.__traceback__)]
     files = {Path(frame.f_code.co_filename) for frame in frames}
-    return any(PACKAGE in file.parents and file.name != "cli.py" for file in files)
+    return any(PACKAGE in file.parents and file.name not in SCAFFOLD for file in files)
 
 
 def _terminate(number: int, frame: Any) -> None:

@@ -4,6 +4,7 @@
 `${conf:base/schema.yml}` is a file of the configuration folder that this run uses (`--conf-source`).
 """
 
+import warnings
 from collections.abc import Callable
 from functools import partial
 from importlib.util import find_spec
@@ -19,8 +20,10 @@ class Configuration(OmegaConfigLoader):
     """Kedro's loader; knows the two resolvers."""
 
     def __init__(self, conf_source: str, *args: Any, **kwargs: Any) -> None:
-        resolvers: dict[str, Callable[..., Any]] = {"installed": installed, "conf": partial(_in_folder, Path(conf_source))}
-        resolvers |= kwargs.pop("custom_resolvers", None) or {}
+        resolvers: dict[str, Callable[..., Any]] = kwargs.pop("custom_resolvers", None) or {}
+        resolvers |= {"installed": installed, "conf": partial(_in_folder, Path(conf_source))}
+        # Kedro 1.7 calls OmegaConf's old name for it, which OmegaConf reports to every user of Kedro.
+        warnings.filterwarnings("ignore", "register_new_resolver", UserWarning)
         super().__init__(conf_source, *args, custom_resolvers=resolvers, **kwargs)
 
 

@@ -28,22 +28,30 @@ class TypedParameters:
 
 
 class Progress:
-    """One line per node, with what it took."""
+    """One line per node, with what it took, the saving of its outputs included."""
 
     def __init__(self) -> None:
         self._started: dict[str, float] = {}
+        self._unsaved: dict[str, int] = {}
 
     @hook_impl
     def before_node_run(self, node: Node) -> None:
         self._started[node.name] = time.monotonic()
+        self._unsaved[node.name] = len(node.outputs)
 
     @hook_impl
     def after_node_run(self, node: Node) -> None:
-        logger.info("%-28s %6.1f s", node.name, time.monotonic() - self._started.pop(node.name))
+        if not node.outputs:
+            self._done(node)
 
     @hook_impl
-    def on_node_error(self, error: Exception, node: Node) -> None:
-        logger.error("%-28s failed after %.1f s", node.name, time.monotonic() - self._started.pop(node.name))
+    def after_dataset_saved(self, node: Node) -> None:
+        self._unsaved[node.name] -= 1
+        if not self._unsaved[node.name]:
+            self._done(node)
+
+    def _done(self, node: Node) -> None:
+        logger.info("%-28s %6.1f s", node.name, time.monotonic() - self._started[node.name])
 
     @hook_impl
     def after_pipeline_run(self, run_params: dict[str, Any]) -> None:

@@ -24,7 +24,7 @@ class Registry(Mapping[str, Pipeline]):
 
     def __init__(self) -> None:
         found = names()
-        self._parts = {name: (name,) for name in found}
+        self._parts: dict[str, tuple[str, ...]] = {name: (name,) for name in found}
         for name, parts in {"data": DATA, "train": TRAIN, "__default__": (*DATA, *TRAIN)}.items():
             self._parts[name] = tuple(part for part in parts if part in found)
 

@@ -12,9 +12,9 @@ from typing import Annotated, Any, Literal
 import sqlglot
 import yaml
 from msgspec import Meta
-from sqlglot import expressions as sql
 
 from contracts.errors import InputError
+from pipelines.expressions import reads
 from pipelines.parameters import Section, convert
 
 FORMAT = 1
@@ -50,6 +50,7 @@ class Label(Section, frozen=True, kw_only=True):
     expression: str
     known_at: str  # when it is known; also the earliest time at which a model may be trained on it
     policy: str  # which rows have one, for people
+    missing: dict[str, str] = {}  # why a row has none -> the condition: counted in the ingestion report
 
 
 class Prediction(Section, frozen=True, kw_only=True):
@@ -151,12 +152,6 @@ def span(text: Span) -> dt.timedelta:
     return dt.timedelta(**{{"m": "minutes", "h": "hours", "d": "days"}[text[-1]]: int(text[:-1])})
 
 
-def reads(expression: str) -> set[str]:
-    """The columns that an expression reads, those of a join as `<join>.<column>`."""
-    found = sqlglot.parse_one(expression, read="duckdb").find_all(sql.Column)
-    return {f"{column.table}.{column.name}" if column.table else column.name for column in found}
-
-
 def moments(table: Table, columns: set[str]) -> tuple[str, ...]:
     """The times at which these columns of a row are known, as expressions; the row's own comes first."""
     late = {table.columns[name].known_at for name in _stored(table, columns)}
@@ -202,6 +197,8 @@ def _prediction(schema: Schema) -> Iterator[tuple[str, str]]:
     yield from _early("prediction.time", prediction.time, schema.spine)
     yield from _expression("prediction.label.expression", prediction.label.expression, known)
     yield from _expression("prediction.label.known_at", prediction.label.known_at, known)
+    for reason, condition in prediction.label.missing.items():
+        yield from _expression(f"prediction.label.missing.{reason}", condition, known)
     yield from _expression("block", schema.block, known)
 
 
