@@ -1,5 +1,6 @@
 """Files and folders that are either whole or not there, whatever interrupts the writer."""
 
+import errno
 import os
 import shutil
 import tempfile
@@ -10,15 +11,16 @@ from pathlib import Path
 from contracts.errors import InputError
 
 
-def write_bytes(path: Path, data: bytes) -> None:
+def write_bytes(path: Path, data: bytes, scratch: Path | None = None) -> None:
     """Write `data` so that a reader sees the old file or the new one, never a part.
 
-    Raises InputError when the place cannot be written to: missing rights, a full disk.
+    A killed writer leaves a hidden file beside `path`, or in `scratch`, a folder on the same file system, where it
+    would be in the way. Raises InputError when the place cannot be written to: missing rights, a full disk.
     """
     path = Path(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        handle, temporary = tempfile.mkstemp(dir=scratch or path.parent, prefix=f".{path.name}.")
         try:
             with os.fdopen(handle, "wb") as file:
                 file.write(data)
@@ -58,8 +60,11 @@ def folder(path: Path) -> Iterator[Path]:
                 with file.open("rb") as opened:
                     os.fsync(opened.fileno())
         temporary.chmod(0o755)
-        if not (path.is_dir() and any(path.iterdir())):
+        try:
             os.replace(temporary, path)
+        except OSError as error:
+            if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+                raise
     except OSError as error:
         raise InputError(
             f"{path}: cannot be written: {error.strerror}; free some space or choose another place"

@@ -4,6 +4,8 @@ Plain YAML, no interpolation, so that it is read without Kedro. `environments:` 
 shape; everything else is shared.
 """
 
+import math
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -130,20 +132,31 @@ def load(path: Path, environment: str | None = None) -> Budgets:
     environments = document.pop("environments", None) or {}
     if not isinstance(environments, dict):
         raise BudgetError(f"{path}: environments: must map a name to what differs there; see docs/architecture.md")
+    shared = _typed(path, document, "")
     merged = {
         name: _typed(path, _merge(path, document, changes, name), f"environments.{name}")
         for name, changes in environments.items()
     }
     if environment is None:
-        return _typed(path, document, "")
+        return shared
     if environment not in merged:
         raise BudgetError(f"{path}: environments.{environment}: is not there; known: {', '.join(merged) or 'none'}")
     return merged[environment]
 
 
+class _Loader(yaml.SafeLoader):
+    """YAML in which a key that is written twice is an error; YAML itself would keep the last one in silence."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        keys = [key.value for key, _ in node.value]
+        if twice := next((key for key in keys if keys.count(key) > 1), None):
+            raise yaml.constructor.ConstructorError(None, None, f"{twice} is there twice", node.start_mark)
+        return super().construct_mapping(node, deep)
+
+
 def _document(path: Path) -> dict[str, Any]:
     try:
-        document = yaml.safe_load(path.read_text(encoding="utf-8"))
+        document = yaml.load(path.read_text(encoding="utf-8"), _Loader)  # noqa: S506 - a safe one
     except OSError as error:
         raise BudgetError(
             f"{path}: {error.strerror}; it says what good enough means, and nothing runs without it"
@@ -172,6 +185,17 @@ def _typed(path: Path, document: dict[str, Any], place: str) -> Budgets:
         reason, _, key = str(error).partition(" - at `$.")
         where = ".".join(part for part in (place, key.rstrip("`")) if part) or "document"
         raise BudgetError(f"{path}: {where}: {reason}") from error
+    if endless := next(_endless(document), None):
+        raise BudgetError(f"{path}: {'.'.join(part for part in (place, endless) if part)}: must be a finite number")
     if budgets.format != FORMAT:
         raise BudgetError(f"{path}: format: is {budgets.format}, this version reads {FORMAT}")
     return budgets
+
+
+def _endless(values: dict[str, Any], place: str = "") -> Iterator[str]:
+    """Where a value is infinite or not a number: a comparison with it would decide nothing."""
+    for key, value in values.items():
+        if isinstance(value, dict):
+            yield from _endless(value, f"{place}{key}.")
+        elif isinstance(value, float) and not math.isfinite(value):
+            yield f"{place}{key}"

@@ -67,6 +67,14 @@ class Manifest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     classes: tuple[str, ...] = ()
     decision_threshold: float | None = None
 
+    def __post_init__(self) -> None:
+        if len(self.columns) != len(self.inputs) + len(self.outputs):
+            raise ValueError("two of its columns have the same name")
+
+    @property
+    def columns(self) -> set[str]:
+        return {column.name for column in self.inputs} | {column.name for column in self.outputs}
+
 
 class Golden(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`golden.json`: rows with the outputs that this model gives for them, to be reproduced within a tolerance."""
@@ -76,6 +84,15 @@ class Golden(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     outputs: dict[str, list[float | list[float]]]  # a row is a number, or a list of `width` numbers
     absolute_tolerance: float
     relative_tolerance: float
+
+    def __post_init__(self) -> None:
+        lengths = {len(rows) for rows in self.inputs.values()} | {len(rows) for rows in self.outputs.values()}
+        if len(lengths) != 1 or 0 in lengths:
+            raise ValueError("every column needs the same number of rows, and at least one")
+
+    @property
+    def columns(self) -> set[str]:
+        return {*self.inputs, *self.outputs}
 
 
 class NumericProfile(Struct, frozen=True, kw_only=True, tag_field="kind", tag="numeric", forbid_unknown_fields=True):
@@ -91,6 +108,10 @@ class NumericProfile(Struct, frozen=True, kw_only=True, tag_field="kind", tag="n
     maximum: float | None = None
     mean: float | None = None
     std: float | None = None
+
+    def __post_init__(self) -> None:
+        if len(self.counts) != len(self.edges) + 1 or self.edges != sorted(self.edges):
+            raise ValueError("edges must ascend, and counts have one bin more than edges")
 
 
 class CategoricalProfile(
@@ -187,7 +208,10 @@ def write(store: Path, contents: Contents) -> Bundle:
             (temporary / file).write_bytes(data)
         (temporary / "provenance.json").write_bytes(_encode(contents.provenance))
         (temporary / "MODEL_CARD.md").write_text(contents.model_card, encoding="utf-8")
-    return load(path, name)
+    try:
+        return load(path, name)
+    except BundleError as error:
+        raise BundleError(f"{error}; what lies under this name was changed: remove the folder first") from error
 
 
 def load(path: Path, expected_digest: str | None = None) -> Bundle:
@@ -197,11 +221,15 @@ def load(path: Path, expected_digest: str | None = None) -> Bundle:
     found = _digest({name: hashlib.sha256(files[name]).hexdigest() for name in DIGESTED})
     if expected_digest and found != expected_digest:
         raise BundleError(f"{path}: digest: is {found}, not {expected_digest}; build or fetch the bundle again")
+    manifest = _decode(path / "bundle.json", files, Manifest)
+    golden = _decode(path / "golden.json", files, Golden)
+    if strange := manifest.columns ^ golden.columns:
+        raise BundleError(f"{path}: {min(strange)}: is not in both bundle.json and golden.json; build the bundle again")
     return Bundle(
         path=path,
         digest=found,
-        manifest=_decode(path / "bundle.json", files, Manifest),
-        golden=_decode(path / "golden.json", files, Golden),
+        manifest=manifest,
+        golden=golden,
         profile=_decode(path / "reference_profile.json", files, ReferenceProfile),
         provenance=_decode(path / "provenance.json", files, Provenance),
         model=files["model.onnx"],
@@ -227,7 +255,8 @@ def record_version(path: Path, version: str, mlflow_run_id: str | None) -> None:
     known = _decode(path / "provenance.json", _read(path), Provenance)
     changed = msgspec.structs.replace(known, version=version, mlflow_run_id=mlflow_run_id)
     if changed != known:
-        atomic.write_bytes(path / "provenance.json", _encode(changed))
+        # Inside the folder, what a killed writer leaves would be a foreign file, and the bundle would be refused.
+        atomic.write_bytes(path / "provenance.json", _encode(changed), scratch=path.parent)
 
 
 def _digest(sums: dict[str, str]) -> str:
@@ -236,6 +265,13 @@ def _digest(sums: dict[str, str]) -> str:
 
 
 def _read(path: Path) -> dict[str, bytes]:
+    try:
+        return _read_files(path)
+    except OSError as error:
+        raise BundleError(f"{path}: cannot be read: {error.strerror}; check its rights, or fetch it again") from error
+
+
+def _read_files(path: Path) -> dict[str, bytes]:
     if not path.is_dir():
         raise BundleError(f"{path}: no such bundle; train one with `make train`, or name its folder")
     found = {entry.name for entry in path.iterdir()}

@@ -1,11 +1,14 @@
 """The report as text: Markdown for people and pull requests, JUnit XML for CI."""
 
+import re
 from typing import TYPE_CHECKING
 from xml.etree import ElementTree
 
 if TYPE_CHECKING:
     from contracts.report import Check, Report
 
+# What XML 1.0 cannot hold, however it is escaped; a value of the data may carry it into a check's detail.
+NOT_XML = re.compile("[^\t\n\r -\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 MARK = {"pass": "✅", "warn": "⚠️", "fail": "❌", "not_run": "⏸️"}
 
 
@@ -43,7 +46,7 @@ def junit(report: "Report") -> str:
         else:
             ElementTree.SubElement(case, "system-out").text = text
     ElementTree.indent(suite)
-    return ElementTree.tostring(suite, encoding="unicode", xml_declaration=True) + "\n"
+    return NOT_XML.sub("\ufffd", ElementTree.tostring(suite, encoding="unicode", xml_declaration=True)) + "\n"
 
 
 def name(check: "Check") -> str:
@@ -59,4 +62,4 @@ def number(value: float | str | None) -> str:
 
 
 def _cell(text: str) -> str:
-    return text.replace("|", "\\|").replace("\n", " ")
+    return " ".join(text.replace("|", "\\|").split())
