@@ -1,0 +1,117 @@
+"""The kustomize to render with: an installed one, kubectl's, or one built with Go into the tools folder.
+
+python -m release.kustomize      finds it, or builds it; prints nothing when there is one, one line when there cannot be
+"""
+
+import functools
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+from msgspec import Struct
+
+from contracts.errors import InputError
+
+OLDEST = (5, 0)  # components and JSON patches as we use them
+PINNED = "v5.8.1"  # what is built where nothing is installed
+MODULE = "sigs.k8s.io/kustomize/kustomize/v5"
+ADDRESS = "https://kubectl.docs.kubernetes.io/installation/kustomize/"
+
+
+class Kustomize(Struct, frozen=True):
+    """A command that renders a folder, and the version of kustomize in it."""
+
+    command: tuple[str, ...]
+    version: str
+
+    def build(self, folder: Path) -> str:
+        """The manifests of a folder; raises InputError with kustomize's own reason."""
+        done = subprocess.run([*self.command, str(folder)], capture_output=True, text=True, check=False)
+        if done.returncode:
+            raise InputError(f"{folder}: kustomize {self.version}: {' '.join(done.stderr.split())[:600]}")
+        return done.stdout
+
+
+def tools() -> Path:
+    """The folder for programs that were built here, as the Makefile names it."""
+    return Path(os.environ.get("TOOLS", ".tools")).absolute()
+
+
+@functools.cache
+def find() -> Kustomize:
+    """The first that is new enough; raises InputError that says how to get one."""
+    old = []
+    for command, ask in _candidates():
+        version = _version(ask)
+        if version and _numbers(version) >= OLDEST:
+            return Kustomize(command, version)
+        if version:
+            old.append(f"{command[0]} has {version}")
+    reason = f"none from {OLDEST[0]}.{OLDEST[1]} on is here" + (f" ({', '.join(old)})" if old else "")
+    raise InputError(
+        f"kustomize: {reason}; install kustomize or kubectl 1.27 or later ({ADDRESS}), or Go and run this again"
+    )
+
+
+def obtain() -> Kustomize:
+    """The one that `find` gives, or else one built with Go into the tools folder."""
+    try:
+        return find()
+    except InputError:
+        if shutil.which("go") is None:
+            raise
+    target = tools() / "bin"
+    target.mkdir(parents=True, exist_ok=True)
+    print(f"kustomize: building {PINNED} into {target}", file=sys.stderr)
+    environment = {**os.environ, "GOBIN": str(target), "GOFLAGS": "", "CGO_ENABLED": "0", "GOWORK": "off"}
+    done = subprocess.run(
+        ["go", "install", f"{MODULE}@{PINNED}"], env=environment, capture_output=True, text=True, check=False
+    )
+    if done.returncode:
+        said = done.stderr.strip().splitlines()
+        raise InputError(f"kustomize: go install {MODULE}@{PINNED}: {said[-1] if said else 'failed'}; or see {ADDRESS}")
+    find.cache_clear()
+    return find()
+
+
+def _candidates() -> list[tuple[tuple[str, ...], tuple[str, ...]]]:
+    built = str(tools() / "bin" / "kustomize")
+    return [
+        (("kustomize", "build"), ("kustomize", "version")),
+        (("kubectl", "kustomize"), ("kubectl", "version", "--client", "--output=json")),
+        ((built, "build"), (built, "version")),
+    ]
+
+
+def _version(ask: tuple[str, ...]) -> str:
+    if shutil.which(ask[0]) is None:
+        return ""
+    done = subprocess.run(ask, capture_output=True, text=True, check=False)
+    try:
+        said = str(json.loads(done.stdout).get("kustomizeVersion", ""))
+    except (ValueError, AttributeError):
+        said = done.stdout
+    found = re.search(r"v?(\d+\.\d+\.\d+)", said)
+    return found[1] if found else ""
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in version.split("."))
+
+
+def main() -> int:
+    """Find or build it; 2 and one line when neither works."""
+    try:
+        obtain()
+    except InputError as error:
+        print(error, file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

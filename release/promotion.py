@@ -1,0 +1,157 @@
+"""Promotion: one line of one environment changes, and the commit carries the evidence for it.
+
+What can be forced, with a reason that stays in history: a gate that failed or is missing, a bundle that was never
+registered, a digest that was taken back before. What cannot: an image that is not what its labels say, and a way to
+production that leaves out staging.
+"""
+
+from msgspec import Struct
+
+from contracts.errors import InputError
+from release import history, pin, unpack
+from release.evidence import Evidence, gather
+from release.forge import Delivery, Forge, Proposal, deliver
+from release.git import Git, GitError
+from release.image import UNREGISTERED, Image, read
+from release.oci import Layout
+from release.pin import Pin
+
+BEFORE = {"production": "staging"}  # an environment that takes only what runs in another one
+
+
+class Promotion(Struct, frozen=True, kw_only=True):
+    """What is to go where, and why although something speaks against it (empty: nothing may)."""
+
+    environment: str
+    image: Image
+    reason: str = ""
+
+    @property
+    def branch(self) -> str:
+        return f"promote/{self.environment}/{self.image.digest.removeprefix('sha256:')[:12]}"
+
+
+class Released(Struct, frozen=True, kw_only=True):
+    """What a promotion led to."""
+
+    before: Pin
+    after: Pin
+    forced: tuple[str, ...]
+    delivery: Delivery
+
+
+def promote(git: Git, forge: Forge, layout: Layout, promotion: Promotion, merge: bool) -> Released:
+    """Propose, and merge if asked, the change that makes the environment run the image; nothing, when it does already.
+
+    Raises InputError, in one line, when something refuses the release and no reason to force it is given.
+    """
+    image, environment = promotion.image, promotion.environment
+    source = unpack.provenance(layout, image)
+    evidence = gather(layout, image)
+    said: list[tuple[Pin, tuple[str, ...]]] = []
+
+    def propose(tip: str) -> Proposal | None:
+        path = pin.path(environment)
+        content = release_file(git, tip, path, forge.target)
+        running = pin.read(content, path)
+        if running.digest == image.digest:
+            said.append((running, ()))
+            return None
+        came_from = _origin(git, tip, promotion, source.git_sha)
+        against = (*evidence.refusals, *_unregistered(image), *_taken_back(git, tip, image.digest))
+        if against and not promotion.reason:
+            raise InputError(
+                f'{environment}: {image.pin.tag}: refused: {"; ".join(against)}; mend it, or --force --reason "…"'
+            )
+        said.append((running, against))
+        return Proposal(
+            branch=promotion.branch,
+            base=tip,
+            path=path,
+            content=pin.write(content, image.pin, path),
+            message=_message(promotion, evidence, against, running, came_from, tip),
+        )
+
+    delivery = deliver(forge, promotion.branch, propose, merge)
+    before, forced = said[-1]
+    return Released(before=before, after=image.pin, forced=forced, delivery=delivery)
+
+
+def wanted(layout: Layout, environment: str, image: str, reason: str) -> Promotion:
+    """The promotion of an image that a person named; raises InputError when the layout does not have it."""
+    return Promotion(environment=environment, image=read(layout, pin.digest(image)), reason=reason)
+
+
+def release_file(git: Git, commit: str, path: str, target: str) -> bytes:
+    """The bytes of an environment's release file as the target branch has it."""
+    content = git.file(commit, path)
+    if content is None:
+        raise GitError(f"{path}: is not in {target}; an environment is a folder in {pin.ENVIRONMENTS}, committed")
+    return content
+
+
+def _origin(git: Git, tip: str, promotion: Promotion, trained_from: str) -> str:
+    """Where the image comes from; raises InputError when production is to take what does not run in staging."""
+    earlier = BEFORE.get(promotion.environment)
+    if earlier is None:
+        return f"registry, trained from {trained_from[:12]}"
+    path = pin.path(earlier)
+    running = pin.read(git.file(tip, path) or b"", path)
+    if running.digest != promotion.image.digest:
+        raise InputError(
+            f"{promotion.environment}: takes only what runs in {earlier}, and that is {running}; "
+            f"promote {promotion.image.pin.tag} to {earlier} first"
+        )
+    step = history.current(history.steps(git, tip, earlier), running)
+    return f"{earlier}@{step.commit[:12] if step else tip[:12]}"
+
+
+def _unregistered(image: Image) -> tuple[str, ...]:
+    if image.version != UNREGISTERED:
+        return ()
+    return ("registry: the bundle was never registered; `kedro run --pipelines registration`, then `make image`",)
+
+
+def _taken_back(git: Git, tip: str, digest: str) -> tuple[str, ...]:
+    """A digest that any environment's history shows reverted is not released again as if nothing had been."""
+    listed = git.text("ls-tree", "--name-only", tip, "--", f"{pin.ENVIRONMENTS}/").splitlines()
+    found = []
+    for environment in (name.rpartition("/")[2] for name in listed):
+        if step := history.taken_back(history.steps(git, tip, environment)).get(digest):
+            found.append(f"history: {environment} took this digest back in {step.commit[:12]} ({step.title})")
+    return tuple(found)
+
+
+def undo_command(path: str, digest: str, base: str) -> str:
+    """The command that takes the change back after a merge, a squash and a rebase alike.
+
+    The change is the first one since `base` that touched the digest, so that running it twice changes nothing more.
+    """
+    return f"git revert --no-edit $(git log --format=%H -S'{digest}' {base[:12]}.. -- {path} | tail -n 1)"
+
+
+def _message(
+    promotion: Promotion, evidence: Evidence, against: tuple[str, ...], running: Pin, came_from: str, tip: str
+) -> str:
+    image, environment = promotion.image, promotion.environment
+    title = f"Promote {image.title} {image.pin.tag} to {environment}"
+    parts = [title if not against else f"{title}, forced"]
+    parts.append(f"Before: {running if running.digest else 'nothing, this is the first release'}\nAfter:  {image.pin}")
+    if against:
+        parts.append("Released by force.\n" + "\n".join(f"- overruled: {line}" for line in against))
+    parts.append(evidence.markdown().strip() or "No report is attached to the image.")
+    undo = undo_command(pin.path(environment), image.digest, tip)
+    parts.append(f"To undo, whichever way this was merged:\n\n    {undo}\n\nor `make rollback ENV={environment}`.")
+    trailers = {
+        "Model-Version": image.version,
+        "Bundle-Digest": image.bundle_digest,
+        "Image-Digest": image.digest,
+        "Promoted-From": came_from,
+        "Gates": "passed" if evidence.passed else "forced",
+    }
+    if environment in BEFORE:
+        trailers[f"{BEFORE[environment].capitalize()}-Health"] = "unknown"  # plain git: no cluster reports to it
+    if against:
+        trailers["Forced"] = promotion.reason
+    parts.append("\n".join(f"{key}: {value}" for key, value in trailers.items()))
+    return "\n\n".join(parts) + "\n"
