@@ -30,7 +30,7 @@ def read_strings(column: Input, values: Values) -> np.ndarray:
     """Object array of `str`; "" is missing."""
     typed = _typed(column, values, "UT", "text")
     if typed is not None:
-        array = typed.astype(object)
+        array: np.ndarray = typed.astype(object)
     else:
         kinds = _kinds(column, values, TEXT, "is not text", "send a string")
         array = np.asarray(values, object)
@@ -103,7 +103,7 @@ def _numbers(column: Input, values: Values) -> np.ndarray:
 
 
 def _typed(column: Input, values: Values, kinds: str, expected: str) -> np.ndarray | None:
-    """`values` if it is an array of one of these numpy kinds; None for lists and object arrays, whose types may differ."""
+    """`values` if it is an array of one of these numpy kinds; None for lists and object arrays, of mixed types."""
     if not isinstance(values, np.ndarray):
         return None
     if values.ndim != 1:

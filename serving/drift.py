@@ -1,0 +1,112 @@
+"""How what comes in and goes out is distributed, in the bins of the bundle's reference profile.
+
+Counted in batches with numpy (about a microsecond a row), exposed at scrape. Only counts leave the process.
+"""
+
+from collections.abc import Iterator, Mapping
+
+import numpy as np
+
+from contracts.bundle import Bundle, CategoricalProfile, Input, NumericProfile
+
+BATCH_ROWS = 256
+CATEGORIES = 20  # per feature; more bins say less about drift: the noise of an index grows with their number
+SERIES = 1500  # for all features of one server
+OTHER, MISSING = "__other__", "__missing__"
+
+
+class Bins:
+    """The counts of one feature or output. `labels` name the bins; the last one is for missing values."""
+
+    def __init__(self, labels: list[str], reference: list[int]) -> None:
+        self.labels = [*labels, MISSING]
+        self.reference = np.array(reference, np.float64) / max(sum(reference), 1)
+        self.counts: np.ndarray = np.zeros(len(self.labels), np.int64)
+
+    def add(self, values: np.ndarray) -> None:
+        """Count a batch."""
+        self.counts += np.bincount(self.places(values), minlength=len(self.labels))
+
+    def places(self, values: np.ndarray) -> np.ndarray:
+        """The bin of each value."""
+        raise NotImplementedError
+
+
+class NumericBins(Bins):
+    """Bins between edges; a label is the bin's upper edge, which belongs to it."""
+
+    def __init__(self, profile: NumericProfile) -> None:
+        # Edges that are equal (quantiles of a column with many equal values) would be bins of one name.
+        self._edges, firsts = np.unique(np.array(profile.edges, np.float64), return_index=True)
+        counts = np.add.reduceat(profile.counts, [*firsts, len(profile.edges)]).tolist()
+        super().__init__([*map(repr, self._edges.tolist()), "+Inf"], [*counts, profile.missing])
+
+    def places(self, values: np.ndarray) -> np.ndarray:
+        numbers: np.ndarray = values.astype(np.float64)
+        return np.where(np.isnan(numbers), len(self.labels) - 1, np.searchsorted(self._edges, numbers, side="left"))
+
+
+class CategoricalBins(Bins):
+    """The most frequent categories of training, the rest as other. `unseen` counts what training never saw."""
+
+    def __init__(self, profile: CategoricalProfile, column: Input) -> None:
+        frequent = sorted(profile.counts, key=lambda name: -profile.counts[name])[:CATEGORIES]
+        kept = [profile.counts[name] for name in frequent]
+        other = profile.other + sum(profile.counts.values()) - sum(kept)
+        super().__init__([*frequent, OTHER], [*kept, other, profile.missing])
+        self._place = {name: place for place, name in enumerate(frequent)} | {"": len(frequent) + 1}
+        self._other = len(frequent)
+        self._seen = frozenset(column.categories or profile.counts) | {""}
+        self.open = column.dtype == "string"  # a value may come that training never saw
+        self.unseen = 0
+
+    def places(self, values: np.ndarray) -> np.ndarray:
+        names = [str(value).lower() for value in values.tolist()] if values.dtype != object else values.tolist()
+        if self.open:
+            self.unseen += sum(name not in self._seen for name in names)
+        return np.fromiter((self._place.get(name, self._other) for name in names), np.int64, len(names))
+
+
+class Drift:
+    """The bins of a bundle's inputs and outputs, as many as `SERIES` allows; `untracked` inputs have none."""
+
+    def __init__(self, bundle: Bundle) -> None:
+        columns = {column.name: column for column in bundle.manifest.inputs}
+        self.outputs = {name: NumericBins(profile) for name, profile in bundle.profile.predictions.items()}
+        self.features: dict[str, Bins] = {}
+        left = SERIES
+        for name, profile in bundle.profile.inputs.items():
+            if name in columns:
+                bins: Bins
+                if isinstance(profile, NumericProfile):
+                    bins = NumericBins(profile)
+                else:
+                    bins = CategoricalBins(profile, columns[name])
+                left -= 2 * len(bins.labels) + 2
+                if left >= 0:
+                    self.features[name] = bins
+        self.untracked = len(columns) - len(self.features)
+        self._waiting: list[tuple[Mapping[str, np.ndarray], Mapping[str, np.ndarray]]] = []
+        self._rows = 0
+
+    def observe(self, feeds: Mapping[str, np.ndarray], answers: Mapping[str, np.ndarray], rows: int) -> None:
+        """Take note of one call's columns and predictions; they are counted when enough have come together."""
+        self._waiting.append((feeds, answers))
+        self._rows += rows
+        if self._rows >= BATCH_ROWS:
+            self.count()
+
+    def count(self) -> None:
+        """Count what waits."""
+        if self._waiting:
+            waiting, self._waiting, self._rows = self._waiting, [], 0
+            for name, bins in self.features.items():
+                bins.add(np.concatenate([feeds[name] for feeds, _ in waiting]))
+            for name, bins in self.outputs.items():
+                bins.add(np.concatenate([answers[name] for _, answers in waiting]))
+
+    def unseen(self) -> Iterator[tuple[str, int]]:
+        """The categorical features, with how often a value came that training never saw."""
+        for name, bins in self.features.items():
+            if isinstance(bins, CategoricalBins) and bins.open:
+                yield name, bins.unseen

@@ -1,0 +1,179 @@
+"""Bytes into requests. llhttp (through httptools) says what is HTTP/1.1; it is strict, and its leniencies stay off.
+
+What llhttp leaves open is decided here, in wire order, before anything is read on: sizes, the target, Host,
+Transfer-Encoding, Expect, Upgrade. docs/serving.md lists what is accepted and what is refused.
+"""
+
+from collections.abc import Callable
+
+import httptools
+
+from serving.exchange import Problem, Request
+from serving.limits import Limits
+
+IDLE, HEAD, BODY = "idle", "head", "body"
+# A body cut into chunks of one byte takes six bytes on the wire for each; what takes more only wants to keep us busy.
+CHUNK_OVERHEAD = 8
+
+Deliver = Callable[[Request, str, bool], bool]
+
+
+class RequestParser:
+    """Feeds on bytes, delivers whole requests.
+
+    `deliver(request, version, keep_alive)` says whether to go on; `proceed()` is called when a client waits for leave
+    to send its body. `phase` tells how far the request at hand has come, `requests` its number, `headers` what is known
+    of it.
+    """
+
+    def __init__(self, limits: Limits, deliver: Deliver, proceed: Callable[[], None]) -> None:
+        self.phase = IDLE
+        self.requests = 0
+        self.headers: dict[bytes, bytes] = {}
+        self._limits, self._deliver, self._proceed = limits, deliver, proceed
+        self._llhttp = httptools.HttpRequestParser(self)
+        self._fed = 0  # bytes since the phase began
+
+    def feed(self, data: bytes) -> None:
+        """Read on; raises Problem for what is refused, after which the connection holds nothing of use."""
+        step = self._limits.head_bytes
+        if len(data) <= step:
+            self._feed(data)
+        else:  # in pieces, so that a limit holds before memory is used
+            for start in range(0, len(data), step):
+                self._feed(data[start : start + step])
+
+    def _feed(self, data: bytes) -> None:
+        before = (self.requests, self.phase)
+        self._execute(data)
+        if (self.requests, self.phase) != before:
+            self._fed = 0
+            return
+        self._fed += len(data)
+        if self.phase == BODY:
+            if self._fed > self._limits.body_bytes * CHUNK_OVERHEAD:
+                raise self._body_too_large()
+        elif self._fed > self._limits.head_bytes:
+            raise self._head_too_large()
+
+    def _execute(self, data: bytes) -> None:
+        try:
+            self._llhttp.feed_data(data)
+        except httptools.HttpParserUpgrade as upgrade:
+            self._pass_over_upgrade(data[upgrade.args[0] :])
+        except httptools.HttpParserCallbackError as error:
+            if isinstance(error.__context__, Problem):
+                raise error.__context__ from None
+            if not isinstance(error.__context__, _StoppedError):
+                raise
+        except httptools.HttpParserError as error:
+            raise Problem(400, "malformed_http", f"{error}; speak HTTP/1.1, without TLS") from None
+
+    def _pass_over_upgrade(self, rest: bytes) -> None:
+        """Go on in HTTP/1.1 where a client offers another protocol, as RFC 9110 allows.
+
+        httptools would take the body for the other protocol's, so a new parser gets the same head without the offer.
+        Clients that do this with every first request: java.net.http, curl --http2.
+        """
+        headers = (name + b": " + value + b"\r\n" for name, value in self.headers.items() if name != b"upgrade")
+        start = self._method.encode() + b" " + self._target + b" HTTP/1.1\r\n"
+        self.phase = IDLE
+        self.requests -= 1
+        self._llhttp = httptools.HttpRequestParser(self)
+        self._execute(start + b"".join(headers) + b"\r\n")
+        self._feed(rest)
+
+    # --- llhttp's callbacks, in wire order
+
+    def on_message_begin(self) -> None:
+        self.phase = HEAD
+        self.requests += 1
+        self.headers = {}
+        self._method, self._target = "", b""
+        self._head_size = self._body_size = 0
+        self._body: list[bytes] = []
+        self._upgrade = False
+
+    def on_url(self, part: bytes) -> None:
+        self._target += part
+        self._count_head(len(part))
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self._count_head(len(name) + len(value) + 4)
+        if self.phase == BODY:
+            return  # a trailer: nothing that decides something may come after the body
+        name, value = name.lower(), value.rstrip(b" \t")
+        if name not in self.headers:
+            self.headers[name] = value
+        elif name == b"host":
+            raise Problem(400, "malformed_http", "Host is there twice; send it once")
+        else:
+            self.headers[name] += b", " + value
+
+    def on_headers_complete(self) -> None:
+        self.phase = BODY
+        self._version = self._llhttp.get_http_version()
+        self._method = self._llhttp.get_method().decode()
+        if self._version not in ("1.0", "1.1"):
+            raise Problem(505, "unsupported_version", "speak HTTP/1.1 or HTTP/1.0")
+        if self._method == "CONNECT":
+            raise Problem(501, "unsupported_method", "this is not a proxy")
+        self._upgrade = self._llhttp.should_upgrade()
+        if not self._upgrade:
+            self._check_head(self.headers)
+
+    def on_body(self, part: bytes) -> None:
+        self._body_size += len(part)
+        if self._body_size > self._limits.body_bytes:
+            raise self._body_too_large()
+        self._body.append(part)
+
+    def on_message_complete(self) -> None:
+        if self._upgrade:
+            return
+        self.phase = IDLE
+        body = self._body[0] if len(self._body) == 1 else b"".join(self._body)
+        request = Request(self._method, _path(self._target), self.headers, body)
+        if not self._deliver(request, self._version, self._llhttp.should_keep_alive()):
+            raise _StoppedError
+
+    # --- what is decided before reading on
+
+    def _check_head(self, headers: dict[bytes, bytes]) -> None:
+        if b"host" not in headers and self._version == "1.1":
+            raise Problem(400, "malformed_http", "Host is missing; HTTP/1.1 asks for it")
+        if (coding := headers.get(b"transfer-encoding")) is not None:
+            if self._version == "1.0":
+                raise Problem(400, "malformed_http", "HTTP/1.0 has no Transfer-Encoding; send Content-Length")
+            if coding.lower() != b"chunked":
+                raise Problem(501, "unsupported_transfer_encoding", "the only transfer encoding taken is chunked")
+        if int(headers.get(b"content-length", b"0")) > self._limits.body_bytes:
+            raise self._body_too_large()
+        if (expected := headers.get(b"expect")) is not None and self._version == "1.1":
+            if expected.lower() != b"100-continue":
+                raise Problem(417, "expectation_failed", "the only expectation met is 100-continue")
+            self._proceed()
+
+    def _count_head(self, size: int) -> None:
+        self._head_size += size
+        if self._head_size > self._limits.head_bytes:
+            raise self._head_too_large()
+
+    def _head_too_large(self) -> Problem:
+        return Problem(431, "head_too_large", f"send at most {self._limits.head_bytes} bytes of target and headers")
+
+    def _body_too_large(self) -> Problem:
+        return Problem(413, "body_too_large", f"send at most {self._limits.body_bytes} bytes in a body")
+
+
+class _StoppedError(Exception):
+    """Ends llhttp's run over the data at hand, when the connection closes after an answer."""
+
+
+def _path(target: bytes) -> str:
+    if not target.startswith(b"/"):  # absolute form, as proxies send it; "*" stays as it is
+        try:
+            target = httptools.parse_url(target).path or target
+        except httptools.HttpParserInvalidURLError:
+            raise Problem(400, "malformed_http", "the request target is no URL; send a path") from None
+    return target.partition(b"?")[0].decode("latin-1")

@@ -1,0 +1,88 @@
+"""A listening port with its connections: who is admitted, who has been slow for too long, how all of them end."""
+
+import asyncio
+import errno
+from email.utils import formatdate
+
+from contracts.errors import InputError
+from serving.connection import Connection
+from serving.exchange import Handler
+from serving.limits import Limits
+
+BACKLOG = 1024
+
+
+class Server:
+    """Serves `handler` on one port. While `draining`, every answer asks its client to connect anew, elsewhere."""
+
+    def __init__(self, handler: Handler, limits: Limits) -> None:
+        self.handler, self.limits = handler, limits
+        self.draining = False
+        self.date = b""  # the value of the Date header
+        self.now = asyncio.get_running_loop().time
+        self._connections: set[Connection] = set()
+        self._listener: asyncio.Server | None = None
+        self._ticks: asyncio.Task | None = None
+        self._empty = asyncio.Event()
+
+    async def listen(self, host: str, port: int) -> str:
+        """Open the port (0: any free one) and give its URL; raises InputError when it cannot be had."""
+        loop = asyncio.get_running_loop()
+        try:
+            self._listener = await loop.create_server(lambda: Connection(self), host, port, backlog=BACKLOG)
+        except OSError as error:
+            reason = "is in use" if error.errno == errno.EADDRINUSE else f"cannot be opened ({error.strerror})"
+            raise InputError(f"{host}:{port}: port: {reason}; stop what holds it or choose another one") from error
+        self._ticks = asyncio.create_task(self._tick())
+        address, port = self._listener.sockets[0].getsockname()[:2]
+        return f"http://[{address}]:{port}" if ":" in address else f"http://{address}:{port}"
+
+    async def close(self, seconds: float) -> int:
+        """Listen no more, answer what has begun, for at most `seconds`; gives how many connections were cut off."""
+        self.draining = True
+        if self._listener:
+            self._listener.close()
+        for connection in list(self._connections):
+            connection.finish()
+        if self._connections:
+            self._empty.clear()
+            try:
+                await asyncio.wait_for(self._empty.wait(), seconds)
+            except TimeoutError:
+                pass
+        left = [connection for connection in self._connections if connection.busy]
+        for connection in list(self._connections):
+            connection.transport.abort()
+        if self._ticks:
+            self._ticks.cancel()
+        return len(left)
+
+    def admit(self, connection: Connection) -> bool:
+        """Keep a new connection in view; says whether it may ask anything."""
+        self._connections.add(connection)
+        if len(self._connections) > 2 * self.limits.connections:
+            connection.transport.abort()  # not even a refusal: those still reading theirs are as many as the clients
+        return len(self._connections) <= self.limits.connections
+
+    def forget(self, connection: Connection) -> None:
+        """A connection has ended."""
+        self._connections.discard(connection)
+        if not self._connections:
+            self._empty.set()
+
+    def busy(self) -> int:
+        """Requests that have begun and are not answered."""
+        return sum(connection.busy for connection in self._connections)
+
+    def connections(self) -> int:
+        """Connections that are open."""
+        return len(self._connections)
+
+    async def _tick(self) -> None:
+        """Once a second: the date, and the deadlines. One sweep costs less than a timer for every request."""
+        while True:
+            self.date = formatdate(usegmt=True).encode()
+            now = self.now()
+            for connection in [connection for connection in self._connections if connection.deadline < now]:
+                connection.expire()
+            await asyncio.sleep(1.0)
