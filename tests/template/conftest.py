@@ -14,13 +14,11 @@ from tests.template.trees import ROOT, TAG, committed, tracked
 
 @pytest.fixture(scope="session", autouse=True)
 def nobodys_settings(tmp_path_factory):
-    """Neither a person's cookiecutter defaults nor their git settings may decide a test."""
+    """A person's own cookiecutter defaults may not decide a test."""
     home = tmp_path_factory.mktemp("home")
     (home / "cookiecutter.yml").write_text(f"cookiecutters_dir: {home}/cookiecutters\nreplay_dir: {home}/replay\n")
-    (home / "gitconfig").write_text("[user]\nname = Test\nemail = test@example.org\n")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("COOKIECUTTER_CONFIG", str(home / "cookiecutter.yml"))
-        patch.setenv("GIT_CONFIG_GLOBAL", str(home / "gitconfig"))
         yield
 
 

@@ -1,7 +1,6 @@
 """The template's lists, and the file trees that the tests compare."""
 
 import json
-import os
 import subprocess
 from pathlib import Path, PurePosixPath
 from types import MappingProxyType
@@ -23,10 +22,7 @@ OTHER = MappingProxyType(
 
 
 def git(folder, *arguments):
-    # Called from a git hook, git's own variables would point at another repository.
-    foreign = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_OBJECT_DIRECTORY", "GIT_PREFIX")
-    environment = {key: value for key, value in os.environ.items() if key not in foreign}
-    done = subprocess.run(["git", *arguments], cwd=folder, env=environment, capture_output=True, text=True)
+    done = subprocess.run(["git", *arguments], cwd=folder, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     return done.stdout
 
