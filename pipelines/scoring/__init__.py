@@ -1,0 +1,1 @@
+"""Scoring: batch inference over a table, with the server's model runtime."""

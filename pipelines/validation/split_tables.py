@@ -1,0 +1,27 @@
+"""The splits as tables of a small DuckDB, for questions over all rows: what does not fit into memory is spilled."""
+
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+
+import duckdb
+from pyarrow import dataset as ds
+
+
+@contextmanager
+def opened(splits: Mapping[str, ds.Dataset]) -> Iterator[duckdb.DuckDBPyConnection]:
+    """A connection where each split is a table of its name."""
+    with tempfile.TemporaryDirectory() as spill:
+        settings = {"memory_limit": "512MB", "threads": "2", "temp_directory": spill}
+        connection = duckdb.connect(config=settings)
+        try:
+            for name, split in splits.items():
+                connection.register(name, split)
+            yield connection
+        finally:
+            connection.close()
+
+
+def quoted(name: str) -> str:
+    """A column's name as SQL."""
+    return '"' + name.replace('"', '""') + '"'
