@@ -1,0 +1,106 @@
+"""The encoding, learned from a bounded sample of the training split.
+
+All of it comes from one table in file order with numpy and pyarrow, in one thread, so that neither the number of
+threads nor the order in which they finish can change a digit.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from contracts.errors import InputError
+from pipelines.training import encoding as encodings
+from pipelines.training.encoding import Category, Encoding, Number, Target
+from pipelines.training.parameters import Encoding as Parameters
+
+
+def learn(sample: pa.Table, columns: Sequence[str], target: Target, how: Parameters) -> Encoding:
+    """Learn how to encode `columns` of `sample`.
+
+    Strings become categories: the `most` frequent values that occur at least `least` times. Integers of at most
+    `levels` distinct values become a category too, beside being a number. Everything else is a number, with up to
+    `bins` quantile bins. A column without any value is refused: no model can use it.
+    """
+    categories, numbers = [], []
+    for name in columns:
+        column = sample.column(name)
+        if column.null_count == len(column):
+            raise InputError(
+                f"training: {name}: has no value in the training window; take it out of the features in the schema"
+            )
+        kind = column.type
+        if _is_text(kind):
+            categories.append(_category(name, column, how))
+            continue
+        if pa.types.is_integer(kind) and pc.count_distinct(column).as_py() <= how.integer_levels:
+            categories.append(_category(name, column, how))
+        numbers.append(_number(name, encodings.values(column), how.bins))
+    return Encoding(categories=tuple(categories), numbers=tuple(numbers), target=target)
+
+
+def target(sample: pa.Table, task: str) -> Target:
+    """What the label is: its classes, or its mean and standard deviation; refused when there is nothing to learn."""
+    column = sample.column("label")
+    distinct = pc.count_distinct(column, mode="only_valid").as_py()
+    if distinct < 2:
+        way_out = "widen it, or check the label's expression in the schema"
+        raise InputError(f"training: label: has {distinct} distinct value in the training window; {way_out}")
+    if task == "binary":
+        if not set(pc.unique(column).to_pylist()) <= {0, 1}:  # False and True are equal to them
+            way_out = "change the label's expression or the task in the schema"
+            raise InputError(f"training: label: a binary task needs 0 and 1; {way_out}")
+        return Target(task=task)
+    if task == "multiclass":
+        return Target(task=task, classes=tuple(sorted(pc.unique(column.cast(pa.string())).to_pylist())))
+    found = column.cast(pa.float64()).to_numpy()
+    return Target(task=task, mean=float(found.mean()), std=float(found.std()))
+
+
+def frequencies(column: pa.ChunkedArray) -> list[tuple[str | int, int]]:
+    """Values with their counts, most frequent first, equal counts by value; missing ones (null, "") left out."""
+    counted = [(entry["values"], entry["counts"]) for entry in pc.value_counts(column).to_pylist()]
+    return sorted((entry for entry in counted if entry[0] not in (None, "")), key=lambda entry: (-entry[1], entry[0]))
+
+
+def _category(name: str, column: pa.ChunkedArray, how: Parameters) -> Category:
+    counted = frequencies(column)
+    missing = len(column) > sum(count for _, count in counted)
+    return Category(
+        name=name,
+        values=tuple(value for value, count in counted[: how.most_categories] if count >= how.least_rows),
+        missing=missing,
+    )
+
+
+def _number(name: str, column: np.ndarray, bins: int) -> Number:
+    known = column[np.isfinite(column)].astype(np.float64)
+    if not len(known):
+        raise InputError(
+            f"training: {name}: has no finite value in the training window; take it out of the features in the schema"
+        )
+    spread = float(known.std())
+    edges = _apart(np.quantile(known, np.linspace(0, 1, bins + 1)).astype(np.float32), spread * 1e-6)
+    return Number(
+        name=name,
+        fill=float(np.float32(np.median(known))),
+        mean=float(known.mean()),
+        std=spread if spread > 0 else 1.0,
+        low=edges[0],
+        high=edges[-1],
+        edges=tuple(edges),
+    )
+
+
+def _apart(edges: np.ndarray, least: float) -> list[float]:
+    """Ascending edges without those so close to their neighbour that a slope between them would be infinite."""
+    kept = [float(edges[0])]
+    for edge in edges[1:]:
+        if edge - kept[-1] > least:
+            kept.append(float(edge))
+    return kept
+
+
+def _is_text(kind: pa.DataType) -> bool:
+    return pa.types.is_string(kind) or pa.types.is_large_string(kind)
