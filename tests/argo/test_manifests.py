@@ -139,7 +139,9 @@ def test_only_argos_own_containers_get_a_token_and_it_may_only_report(template, 
     rule = {"apiGroups": ["argoproj.io"], "resources": ["workflowtaskresults"], "verbs": ["create", "patch"]}
     assert role["rules"] == [rule]
     (binding,) = of_kind(rendered, "RoleBinding")
-    assert [subject["name"] for subject in binding["subjects"]] == [spec["executor"]["serviceAccountName"]]
+    namespace = load("kustomization.yaml")["namespace"]
+    account = {"kind": "ServiceAccount", "name": spec["executor"]["serviceAccountName"], "namespace": namespace}
+    assert binding["subjects"] == [account]
     (secret,) = of_kind(rendered, "Secret")
     assert secret["metadata"]["name"] == f"{spec['executor']['serviceAccountName']}.service-account-token"
     assert "data" not in secret

@@ -40,7 +40,7 @@ def clone(template, folder):
 
 def created_by_cruft(folder, template):
     answers = json.dumps(dict(OTHER))
-    address = f"git+file://{template}"
+    address = f"file://{template}"
     run(folder, "cruft", "create", address, "--checkout", TAG, "--no-input", "--extra-context", answers)
     return folder / OTHER["repo_slug"]
 
