@@ -1,0 +1,69 @@
+"""A real server process for tests, in the environment it is shipped with."""
+
+import json
+import os
+import re
+import subprocess
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from msgspec import Struct
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+class Running(Struct, frozen=True):
+    """A server that said it is ready."""
+
+    process: subprocess.Popen
+    url: str
+    management: str
+    digest: str
+
+    @property
+    def port(self) -> int:
+        return int(self.url.rpartition(":")[2])
+
+    def metrics(self) -> dict[str, float]:
+        """Its metrics: `name{labels}` -> value, without the labels that every one has."""
+        with urllib.request.urlopen(f"{self.management}/metrics") as answer:
+            lines = [line.rpartition(" ") for line in answer.read().decode().splitlines() if not line.startswith("#")]
+        return {re.sub(r'model="[^"]*",version="[^"]*",?', "", name): float(value) for name, _, value in lines}
+
+
+def python() -> Path:
+    """The Python of the environment `serve`."""
+    return ROOT / os.environ.get("VENV_SERVE", ".venv-serve") / "bin" / "python"
+
+
+def start(bundle: Path, *arguments: str, ports: tuple[int, int] = (0, 0)) -> subprocess.Popen:
+    """`python -m serving` on free ports."""
+    command = [python(), "-m", "serving", "--bundle", bundle]
+    command += ["--port", str(ports[0]), "--management-port", str(ports[1]), *arguments]
+    return subprocess.Popen(command, cwd=ROOT, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+
+
+@contextmanager
+def running(bundle: Path, *arguments: str) -> Iterator[Running]:
+    """A server that is ready; it is stopped at the end, whatever happened."""
+    process = start(bundle, *arguments)
+    try:
+        line = process.stdout.readline()
+        assert line.startswith("ready "), line + process.stderr.read()
+        said = dict(pair.split("=", 1) for pair in line.split()[1:])
+        yield Running(process, said["url"], said["management"], said["digest"])
+    finally:
+        process.terminate()
+        process.communicate(timeout=30)
+
+
+def body(columns: dict[str, list], **more: object) -> bytes:
+    """An inference request for the tiny bundle's columns."""
+    datatypes = {"station": "BYTES", "temperature": "FP32", "hour": "INT64", "holiday": "BOOL"}
+    inputs = [
+        {"name": name, "datatype": datatypes[name], "shape": [len(data)], "data": data}
+        for name, data in columns.items()
+    ]
+    return json.dumps({"inputs": inputs, **more}).encode()
