@@ -68,7 +68,6 @@ class Connection(asyncio.Protocol):
         else:
             part = "head" if self._parser.phase == HEAD else "body"
             self._refuse(Problem(408, "slow_client", f"the request's {part} did not come in time; send it again"))
-            self._close()
 
     def finish(self) -> None:
         """Close now when idle; a request that has begun is answered first, with `Connection: close`."""
@@ -82,12 +81,13 @@ class Connection(asyncio.Protocol):
             self._parser.feed(data)
         except Problem as problem:
             self._refuse(problem)
+            return
         if self._closing:
             self._close()
-        else:
-            self._flush()
-            if (self._parser.requests, self._parser.phase) != before:
-                self.deadline = self._server.now() + self._patience()
+            return
+        if (self._parser.requests, self._parser.phase) != before:
+            self.deadline = self._server.now() + self._patience()
+        self._flush()  # last, since it may pause writing, which has a deadline of its own
 
     def _discard(self, data: bytes) -> None:
         self._discarded += len(data)
@@ -108,6 +108,7 @@ class Connection(asyncio.Protocol):
     def _refuse(self, problem: Problem) -> None:
         self._put(self._server.handler.refuse(problem, self._parser.headers), b"close", with_body=True)
         self._closing = True
+        self._close()
 
     def _put(self, response: Response, connection: bytes, with_body: bool) -> None:
         lines = [STATUS_LINES[response.status], b"content-length: %d\r\ndate: " % len(response.body), self._server.date]

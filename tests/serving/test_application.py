@@ -348,7 +348,9 @@ columns = st.integers(0, 5).flatmap(
             "station": st.lists(
                 st.none() | st.text(st.characters(exclude_categories=["Cs"])), min_size=rows, max_size=rows
             ),
-            "temperature": st.lists(st.none() | st.floats(-(2.0**100), 2.0**100, width=32), min_size=rows, max_size=rows),
+            "temperature": st.lists(
+                st.none() | st.floats(-(2.0**100), 2.0**100, width=32), min_size=rows, max_size=rows
+            ),
             "hour": st.lists(st.integers(-(2**63), 2**63 - 1), min_size=rows, max_size=rows),
             "holiday": st.lists(st.booleans(), min_size=rows, max_size=rows),
         }

@@ -1,0 +1,142 @@
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+from msgspec.structs import replace
+
+from contracts import budgets
+from contracts.bundle import CategoricalProfile, Input, NumericProfile
+from serving import drift, metrics
+from serving.metrics import Histogram, Metrics
+from tests import bundles
+
+LINE = re.compile(r'([a-z_]+)(\{[a-z_]+="(?:[^"\\\n]|\\.)*"(?:,[a-z_]+="(?:[^"\\\n]|\\.)*")*\})? (\S+)')
+
+
+def exposition(counters: Metrics) -> dict[str, float]:
+    """The page as samples, after a look at its form: every sample under its type, none twice."""
+    samples: dict[str, float] = {}
+    declared = ""
+    for line in counters.render().decode().splitlines():
+        if line.startswith("# TYPE "):
+            declared = line.split()[2]
+        elif not line.startswith("#"):
+            name, labels, value = LINE.fullmatch(line).groups()
+            assert re.fullmatch(rf"{declared}(_bucket|_sum|_count)?", name), line
+            key = name + re.sub(r'model="rainy-days",version="1",?', "", labels or "")
+            assert key not in samples
+            samples[key] = float(value)
+    return samples
+
+
+def feeds(rows: int = 2) -> dict[str, np.ndarray]:
+    return {
+        "station": np.array(["north", "atlantis"] * (rows // 2), object),
+        "temperature": np.array([10.0, np.nan] * (rows // 2), np.float32),
+        "hour": np.array([6, 23] * (rows // 2), np.int64),
+        "holiday": np.array([True, False] * (rows // 2)),
+    }
+
+
+def test_values_are_counted_in_the_bins_of_the_training_data(tmp_path: Path) -> None:
+    counters = Metrics(bundles.write(tmp_path), "1")
+    counters.drift.observe(feeds(), {"probability": np.array([0.25, 0.9], np.float32)}, 2)
+    page = exposition(counters)
+    assert page['ml_feature_bin_total{feature="station",bin="north"}'] == 1
+    assert page['ml_feature_bin_total{feature="station",bin="__other__"}'] == 1
+    assert page['ml_feature_unseen_category_total{feature="station"}'] == 1
+    assert page['ml_feature_bin_total{feature="temperature",bin="10.0"}'] == 1  # an edge belongs to the bin below
+    assert page['ml_feature_bin_total{feature="temperature",bin="__missing__"}'] == 1
+    assert page['ml_feature_missing_total{feature="temperature"}'] == 1
+    assert page['ml_feature_bin_total{feature="hour",bin="6.0"}'] == 1
+    assert page['ml_feature_bin_total{feature="hour",bin="+Inf"}'] == 1
+    assert page['ml_feature_bin_total{feature="holiday",bin="true"}'] == 1
+    assert page['ml_prediction_bin_total{output="probability",bin="0.25"}'] == 1
+    assert page['ml_prediction_bin_total{output="probability",bin="+Inf"}'] == 1
+    assert page['ml_feature_reference_ratio{feature="station",bin="south"}'] == 0.3
+    assert page["ml_feature_untracked{}"] == 0
+
+
+def test_every_row_is_counted_once_whatever_the_batches(tmp_path: Path) -> None:
+    counters = Metrics(bundles.write(tmp_path), "1")
+    for rows in (2, 300, 254, 2):
+        counters.drift.observe(feeds(rows), {"probability": np.full(rows, 0.5, np.float32)}, rows)
+    page = exposition(counters)
+    for feature in ("station", "temperature", "hour", "holiday"):
+        bins = [value for name, value in page.items() if name.startswith(f'ml_feature_bin_total{{feature="{feature}"')]
+        assert sum(bins) == 558
+
+
+def test_reference_shares_add_up_to_one(tmp_path: Path) -> None:
+    page = exposition(Metrics(bundles.write(tmp_path), "1"))
+    for feature in ("station", "temperature", "hour", "holiday"):
+        prefix = f'ml_feature_reference_ratio{{feature="{feature}"'
+        assert sum(value for name, value in page.items() if name.startswith(prefix)) == pytest.approx(1)
+
+
+def test_edges_that_are_equal_make_one_bin() -> None:
+    bins = drift.NumericBins(NumericProfile(edges=[0.0, 0.0, 0.0, 5.0], counts=[7, 0, 0, 2, 1], missing=0))
+    bins.add(np.array([-1.0, 0.0, 3.0, 9.0]))
+    assert bins.labels == ["0.0", "5.0", "+Inf", "__missing__"]
+    assert bins.counts.tolist() == [2, 1, 1, 0]
+    assert bins.reference.tolist() == [0.7, 0.2, 0.1, 0.0]
+
+
+def test_a_number_that_never_varied_has_one_bin() -> None:
+    bins = drift.NumericBins(NumericProfile(edges=[], counts=[9], missing=1))
+    bins.add(np.array([1.0, np.nan]))
+    assert (bins.labels, bins.counts.tolist()) == (["+Inf", "__missing__"], [1, 1])
+
+
+def test_rare_categories_share_a_bin() -> None:
+    profile = CategoricalProfile(counts={f"c{n}": 100 - n for n in range(50)}, other=5, missing=0)
+    column = Input(name="c", dtype="string", categories=tuple(profile.counts))
+    bins = drift.CategoricalBins(profile, column)
+    bins.add(np.array(["c0", "c49", "new", ""], object))
+    assert len(bins.labels) == drift.CATEGORIES + 2
+    assert bins.counts.tolist() == [1, *[0] * 19, 2, 1]
+    assert bins.unseen == 1  # c49 is rare, but training saw it
+    assert bins.reference.sum() == pytest.approx(1)
+
+
+def test_many_features_stay_within_two_thousand_series(tmp_path: Path) -> None:
+    bundle = bundles.write(tmp_path)
+    edges = [float(n) for n in range(9)]
+    names = [f"f{n}" for n in range(300)]
+    columns = tuple(Input(name=name, dtype="float32") for name in names)
+    profiles = {name: NumericProfile(edges=edges, counts=[1] * 10, missing=0) for name in names}
+    wide = replace(
+        bundle,
+        manifest=replace(bundle.manifest, inputs=columns),
+        profile=replace(bundle.profile, inputs=profiles),
+    )
+    counters = Metrics(wide, "1")
+    page = exposition(counters)
+    assert 1000 < len(page) < 2000
+    assert page["ml_feature_untracked{}"] == 300 - len(counters.drift.features)
+
+
+def test_a_label_may_hold_any_text(tmp_path: Path) -> None:
+    bundle = bundles.write(tmp_path)
+    odd = 'a"b\\c\nd'
+    profile = replace(bundle.profile, inputs={"station": CategoricalProfile(counts={odd: 1}, other=0, missing=0)})
+    page = exposition(Metrics(replace(bundle, profile=profile), "1"))
+    assert page[r'ml_feature_bin_total{feature="station",bin="a\"b\\c\nd"}'] == 0
+
+
+def test_a_histogram_counts_a_bound_below_itself() -> None:
+    histogram = Histogram((1.0, 2.0))
+    for value in (0.5, 1.0, 1.5, 9.0):
+        histogram.observe(value)
+    assert (histogram.counts, histogram.total) == ([2, 1, 1], 12.0)
+
+
+def test_the_latencies_that_the_budgets_decide_on_are_bounds_of_the_histogram(root: Path) -> None:
+    path = root / "conf" / "base" / "budgets.yml"
+    names = yaml.safe_load(path.read_text(encoding="utf-8")).get("environments", {})
+    for environment in (None, *names):
+        service = budgets.load(path, environment).service
+        for limit in (service.latency_p50_ms, service.latency_p99_ms):
+            assert limit / 1000 in metrics.SECONDS, f"{path}: put {limit / 1000} into SECONDS of serving/metrics.py"
