@@ -6,7 +6,7 @@ import gc
 import logging
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NoReturn
 
@@ -117,11 +117,11 @@ class Stop:
         (self._again if self.asked.is_set() else self.asked).set()
 
 
-def main() -> int:
+def main(line: Sequence[str] | None = None) -> int:
     """The exit code: 0 after a clean stop, 2 when arguments, port or bundle were refused."""
     logging.basicConfig(format="%(levelname)s %(name)s %(message)s", level=logging.WARNING)
     try:
-        options = arguments().parse_args()
+        options = arguments().parse_args(line)
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
             runner.run(serve(options))
     except InputError as error:

@@ -14,6 +14,7 @@ import pytest
 import requests
 
 from contracts.bundle import Bundle
+from serving.__main__ import main
 from serving.runtime import Model
 from tests import bundles, servers
 from tests.servers import Running, body
@@ -244,48 +245,50 @@ def test_a_request_that_never_ends_does_not_hold_the_server_for_ever(bundle: Bun
 # --- how it does not begin
 
 
-def refused(bundle: Path, *arguments: str, ports: tuple[int, int] = (0, 0)) -> str:
-    """The one line on stderr of a server that did not start."""
-    process = servers.start(bundle, *arguments, ports=ports)
-    output, errors = process.communicate(timeout=30)
-    assert (process.returncode, output, errors.count("\n")) == (2, "", 1)
-    return errors
-
-
-def test_a_bundle_that_was_changed_is_not_served(tmp_path: Path) -> None:
-    original = bundles.write(tmp_path / "store").path
-    digest = bundles.write(tmp_path / "store").digest
+def test_a_bundle_that_was_changed_is_not_served(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    original = bundles.write(tmp_path / "store")
     for file in ("model.onnx", "golden.json", "bundle.json", "reference_profile.json"):
         copy = tmp_path / file
-        shutil.copytree(original, copy)
+        shutil.copytree(original.path, copy)
         data = bytearray((copy / file).read_bytes())
         data[len(data) // 2] ^= 1
         (copy / file).write_bytes(data)
-        assert str(copy) in refused(copy, "--digest", digest)
+        assert main(["--bundle", str(copy), "--digest", original.digest]) == 2
     (tmp_path / "model.onnx" / "model.onnx").write_bytes(b"")
-    assert "model.onnx: onnxruntime refuses it" in refused(tmp_path / "model.onnx")
-    assert "no such bundle" in refused(tmp_path / "nothing")
+    assert main(["--bundle", str(tmp_path / "model.onnx")]) == 2
+    assert main(["--bundle", str(tmp_path / "nothing")]) == 2
+    output, errors = capsys.readouterr()
+    assert (output, errors.count("\n")) == ("", 6)
+    assert "model.onnx/model.onnx: onnxruntime refuses it" in errors
+    assert "no such bundle" in errors
 
 
 def test_a_port_that_is_taken_is_named(server: Running, bundle: Bundle) -> None:
-    other = int(server.management.rpartition(":")[2])
-    assert f"127.0.0.1:{server.port}: port: is in use" in refused(bundle.path, ports=(server.port, 0))
-    assert f"127.0.0.1:{other}: port: is in use" in refused(bundle.path, ports=(0, other))
+    for taken, ports in ((server.url, (server.port, 0)), (server.management, (0, int(server.management[-5:])))):
+        process = servers.start(bundle.path, ports=ports)
+        output, errors = process.communicate(timeout=30)
+        assert (process.returncode, output, errors.count("\n")) == (2, "", 1)
+        assert errors.startswith(f"{taken.removeprefix('http://')}: port: is in use; ")
 
 
 @pytest.mark.parametrize(
-    "arguments",
+    ("arguments", "reason"),
     [
-        ["--port", "eighty"],
-        ["--port", "70000"],
-        ["--drain-seconds", "nan"],
-        ["--threads", "0"],
-        ["--what"],
-        ["--host", "no.such.host.invalid"],
+        (["--port", "eighty"], "argument --port: invalid port value"),
+        (["--port", "70000"], "argument --port: must be between 0 and 65535"),
+        (["--drain-seconds", "nan"], "argument --drain-seconds: must be a number of seconds"),
+        (["--threads", "0"], "argument --threads: must be at least 1"),
+        (["--what"], "unrecognized arguments: --what"),
+        (["--host", "192.0.2.1"], "192.0.2.1:8080: port: cannot be opened"),
     ],
 )
-def test_bad_arguments_are_refused_in_one_line(bundle: Bundle, arguments: list[str]) -> None:
-    refused(bundle.path, *arguments)
+def test_bad_arguments_are_refused_in_one_line(
+    bundle: Bundle, capsys: pytest.CaptureFixture[str], arguments: list[str], reason: str
+) -> None:
+    assert main(["--bundle", str(bundle.path), *arguments]) == 2
+    output, errors = capsys.readouterr()
+    assert (output, errors.count("\n")) == ("", 1)
+    assert reason in errors
 
 
 def test_serving_needs_nothing_of_the_pipelines(bundle: Bundle) -> None:
