@@ -14,7 +14,7 @@ Positive = Annotated[float, Meta(gt=0)]
 PLACE = "conf/base/parameters_training.yml: training"
 
 
-class Encoding(Section, frozen=True):
+class Encoding(Section, frozen=True, kw_only=True):
     """How columns become numbers."""
 
     bins: Count
@@ -23,7 +23,7 @@ class Encoding(Section, frozen=True):
     integer_levels: Annotated[int, Meta(ge=0)]
 
 
-class Network(Section, frozen=True):
+class Network(Section, frozen=True, kw_only=True):
     """The shape of the network."""
 
     hidden: tuple[Count, ...]
@@ -31,7 +31,7 @@ class Network(Section, frozen=True):
     embedding: Count
 
 
-class Optimisation(Section, frozen=True):
+class Optimisation(Section, frozen=True, kw_only=True):
     """How the network is fitted."""
 
     maximum_epochs: Count
@@ -45,7 +45,7 @@ class Optimisation(Section, frozen=True):
     unknown_share: Share
 
 
-class Baselines(Section, frozen=True):
+class Baselines(Section, frozen=True, kw_only=True):
     """How much the baselines may see and try."""
 
     rows: Count
@@ -54,7 +54,7 @@ class Baselines(Section, frozen=True):
     boosting_rate: Positive
 
 
-class Parameters(Section, frozen=True):
+class Parameters(Section, frozen=True, kw_only=True):
     """Everything the training pipeline can be told."""
 
     train_until: dt.date

@@ -64,16 +64,9 @@ class Window(Struct, frozen=True):
 
 def survey(rows: Table, parameters: Parameters) -> Window:
     """Look at what `assign` gave. Raises InputError when a split would be empty."""
-    found = {
-        name: (count, first, last)
-        for name, count, first, last in zip(
-            *rows.group_by("split")
-            .aggregate(rows=ibis._.count(), first=ibis._.prediction_time.min(), last=ibis._.prediction_time.max())
-            .to_pydict()
-            .values(),
-            strict=True,
-        )
-    }
+    time = rows.prediction_time
+    counted = rows.group_by("split").aggregate(first=time.min(), last=time.max()).to_pyarrow().to_pylist()
+    found = {entry["split"]: Window(entry["first"], entry["last"]) for entry in counted}
     for name, way_out in EMPTY.items():
         if name not in found:
             said = f"train_until {parameters.train_until}, test_until {parameters.test_until}"
@@ -81,7 +74,7 @@ def survey(rows: Table, parameters: Parameters) -> Window:
                 f"conf/base/parameters_training.yml: training: no row is left for {name} ({said}); {way_out}"
             )
     both = (found["train"], found["validation"])
-    return Window(min(first for _, first, _ in both), max(last for _, _, last in both))
+    return Window(min(part.first for part in both), max(part.last for part in both))
 
 
 def arrange(rows: Table, key: Sequence[str], seed: int) -> dict[str, Table]:
