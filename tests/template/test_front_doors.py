@@ -52,6 +52,7 @@ def test_cruft_creates_the_same_from_a_tag(tmp_path, template, by_folder):
     created = created_by_cruft(tmp_path, later)
     assert files(created) == by_folder
     assert json.loads((created / ".cruft.json").read_text())["checkout"] == TAG
+    run(created, "cruft", "diff", "--exit-code")
 
 
 def test_cookiecutter_takes_a_git_address_and_a_tag(tmp_path, template, by_folder):
