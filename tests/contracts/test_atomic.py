@@ -1,6 +1,7 @@
 """Whatever interrupts a writer (an error, a full disk, kill -9 at any moment), a reader sees the whole thing or nothing."""
 
 import itertools
+import multiprocessing
 import os
 import resource
 import signal
@@ -15,6 +16,9 @@ from contracts import atomic, bundle
 from contracts.errors import InputError
 from tests.contracts.test_bundle import PROVENANCE, contents
 
+# A forked writer starts within a millisecond; that pytest has threads, which Python warns of, does not matter to it.
+pytestmark = pytest.mark.filterwarnings("ignore:.*use of fork:DeprecationWarning")
+FORK = multiprocessing.get_context("fork")
 STEPS = {"open", "os.rename", "os.chmod", "os.mkdir", "os.remove", "os.rmdir", "shutil.rmtree", "tempfile.mkdtemp"}
 
 
@@ -143,7 +147,7 @@ def write_in_a_process(store: Path) -> str:
 
 
 def test_writers_of_the_same_bundle_agree(tmp_path):
-    with ProcessPoolExecutor(4) as pool:
+    with ProcessPoolExecutor(4, FORK) as pool:
         digests = set(pool.map(write_in_a_process, [tmp_path / "store"] * 24))
     assert len(digests) == 1
     assert len(everything(tmp_path / "store")) == 1 + len(bundle.DIGESTED) + len(bundle.BESIDE)
@@ -155,7 +159,7 @@ def note_in_a_process(path: Path, version: int) -> None:
 
 def test_a_reader_sees_a_whole_bundle_while_versions_are_noted(tmp_path):
     written = bundle.write(tmp_path, contents())
-    with ProcessPoolExecutor(1) as pool:
+    with ProcessPoolExecutor(1, FORK) as pool:
         notes = [pool.submit(note_in_a_process, written.path, version) for version in range(1, 60)]
         while not all(note.done() for note in notes):
             assert bundle.load(written.path, written.digest).manifest == written.manifest
