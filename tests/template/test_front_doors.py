@@ -10,7 +10,7 @@ import yaml
 
 from tests.template.trees import OTHER, TAG, committed, files, git, live
 
-SECRET = "hunter2-of-somebody"
+SECRET = "hunter2-of-somebody"  # pragma: allowlist secret
 NOT_TRACKED = (
     "conf/local/credentials.yml",
     ".env",
