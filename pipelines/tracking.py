@@ -106,12 +106,19 @@ def close_orphans(experiment: str) -> None:
 
 
 def git_state(project: Path) -> dict[str, str]:
-    """Tags that say which commit runs: `git_sha`, and `git_dirty` ("true" when something is not committed)."""
+    """Tags that say which commit runs: `git_sha`, and `git_dirty` ("true" when something is not committed).
+
+    An image has no repository in it: there GIT_SHA, set when it was built, says the commit (pipelines/Dockerfile).
+    """
+    if not (project / ".git").exists() and (built_from := os.environ.get("GIT_SHA")):
+        return {"git_sha": built_from, "git_dirty": "false"}
 
     def git(*arguments: str) -> str:
-        return subprocess.run(
-            ["git", *arguments], cwd=project, capture_output=True, text=True, check=False
-        ).stdout.strip()
+        try:
+            done = subprocess.run(["git", *arguments], cwd=project, capture_output=True, text=True, check=False)
+        except FileNotFoundError:  # no git on this machine
+            return ""
+        return done.stdout.strip()
 
     return {
         "git_sha": git("rev-parse", "HEAD") or "unknown",
