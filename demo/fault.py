@@ -35,6 +35,8 @@ def rotate(values: pa.Array) -> pa.Array:
     """Move every value a third of the table on, leaving nulls where they are: all values are kept, none on its row."""
     valid = pc.is_valid(values)
     present = values.filter(valid)
+    if not len(present):
+        return values
     third = len(present) // 3
     moved = pa.concat_arrays([present.slice(third), present.slice(0, third)])
     place = pc.max_element_wise(pc.subtract(pc.cumulative_sum(valid.cast(pa.int64())), 1), 0)
@@ -45,6 +47,7 @@ def main(name: str, target: str, *columns: str) -> None:
     """Run in a repository's root."""
     bootstrap_project(Path.cwd())
     with KedroSession.create() as session:
+        assert isinstance(session, KedroSession)
         table = session.load_context().catalog.load("sources")[name].to_pyarrow()
     for column in columns:
         place = table.schema.get_field_index(column)
