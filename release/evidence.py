@@ -16,7 +16,7 @@ TITLE = "org.opencontainers.image.title"
 
 
 class Evidence(Struct, frozen=True, kw_only=True):
-    """The reports by file name, and one line for each reason against the release."""
+    """The reports about this bundle by file name, and one line for each reason against the release."""
 
     found: dict[str, Report]
     refusals: tuple[str, ...]
@@ -40,12 +40,13 @@ def gather(layout: Layout, image: Image) -> Evidence:
             refusals.append(f"{kind}: no {name} is attached to the image; `{MAKE[name]}`, then `make image`")
             continue
         latest = max(enumerate(attached), key=lambda entry: (entry[1].created_at, entry[0]))[1]
-        found[name] = latest
         if latest.subject != image.bundle_digest:
             refusals.append(
                 f"{kind}: {name} is about {latest.subject or 'nothing'}, the image holds {image.bundle_digest}"
             )
-        elif not latest.passed:
+            continue
+        found[name] = latest
+        if not latest.passed:
             refusals.append(f"{kind}: {_why(latest)}")
     return Evidence(found=found, refusals=tuple(refusals))
 

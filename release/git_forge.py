@@ -19,6 +19,7 @@ from contracts.errors import InputError
 from release.forge import Merged, MovedError, Proposal, PullRequest
 from release.git import Answer, Git, GitError, refused
 
+PUSH = ("--porcelain", "--no-follow-tags", "--recurse-submodules=no")
 # What git says when somebody else was faster; anything else is a reason to stop.
 FASTER = (
     "non-fast-forward",
@@ -118,7 +119,7 @@ class GitForge(Struct, frozen=True):
         if not listed:
             return None
         if self.git.commit(listed[0]) is None:
-            quiet = ("--quiet", "--no-tags", "--no-write-fetch-head", "--refmap=")
+            quiet = ("--quiet", "--no-tags", "--no-recurse-submodules", "--no-write-fetch-head", "--refmap=")
             answer = self.git.run("fetch", *quiet, self.remote, f"refs/heads/{name}")
             if answer.code:
                 raise refused("fetch", answer)
@@ -127,7 +128,7 @@ class GitForge(Struct, frozen=True):
     def _put(self, branch: str, commit: str, expected: str | None) -> None:
         if self.remote is not None:
             lease = f"--force-with-lease=refs/heads/{branch}:{expected or ''}"
-            _pushed(self.git.run("push", "--porcelain", lease, self.remote, f"{commit}:refs/heads/{branch}"))
+            _pushed(self.git.run("push", *PUSH, lease, self.remote, f"{commit}:refs/heads/{branch}"))
         else:
             if checkout := self._checkout(branch):
                 raise InputError(f"{checkout.directory}: {branch} is checked out here; switch to another branch first")
@@ -136,7 +137,7 @@ class GitForge(Struct, frozen=True):
     def _remove(self, branch: str, expected: str) -> None:
         if self.remote is not None:
             lease = f"--force-with-lease=refs/heads/{branch}:{expected}"
-            _pushed(self.git.run("push", "--porcelain", lease, self.remote, f":refs/heads/{branch}"))
+            _pushed(self.git.run("push", *PUSH, lease, self.remote, f":refs/heads/{branch}"))
         elif self._checkout(branch) is None:
             _updated(self.git.run("update-ref", "-d", f"refs/heads/{branch}", expected))
 
@@ -146,7 +147,7 @@ class GitForge(Struct, frozen=True):
         if self.remote is not None:
             lease = f"--force-with-lease=refs/heads/{branch}:{commit}"
             both = (f"{merged}:refs/heads/{self.target}", f":refs/heads/{branch}")
-            _pushed(self.git.run("push", "--porcelain", "--atomic", lease, self.remote, *both))
+            _pushed(self.git.run("push", *PUSH, "--atomic", lease, self.remote, *both))
             return self._follow(merged)
         if checkout := self._checkout():
             self.mergeable()
@@ -201,7 +202,9 @@ class GitForge(Struct, frozen=True):
         return self.git.text("commit-tree", *signed, tree, *named, data=message.strip().encode() + b"\n")
 
     def _said(self, commit: str) -> tuple[str, list[str], str]:
-        tree, parents, message = self.git.text("log", "-1", "--format=%T%x00%P%x00%B", commit).split("\0")
+        tree, parents, message = self.git.text(
+            "log", "-1", "--no-show-signature", "--format=%T%x00%P%x00%B", commit
+        ).split("\0")
         return tree, parents.split(), message.strip()
 
     @contextmanager

@@ -55,6 +55,7 @@ def steps(git: Git, commit: str, environment: str) -> list[Step]:
         "--reverse",
         "--unified=0",
         "--no-color",
+        "--no-show-signature",
         "--no-ext-diff",
         "--no-textconv",
         "--no-renames",

@@ -92,7 +92,8 @@ def build(bundle: Path, layout: Layout, root: Path) -> Image:
 
 def attach(image: Image, reports: Path, layout: Layout) -> tuple[str, ...]:
     """Attach the report files in a folder to the image, as one artifact; gives their names."""
-    files = [file for file in sorted(Path(reports).glob("*")) if file.is_file() and file.suffix in REPORT_TYPES]
+    named = (file for file in sorted(Path(reports).glob("[!.]*")) if file.suffix in REPORT_TYPES)
+    files = [file for file in named if file.is_file()]
     if not files:
         return ()
     title = "org.opencontainers.image.title"

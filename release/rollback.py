@@ -43,8 +43,9 @@ def roll_back(git: Git, forge: Forge, environment: str, merge: bool, why: str = 
     when history does not say what ran before.
     """
     path = pin.path(environment)
-    running = pin.read(release_file(git, forge.tip(), path, forge.target), path)
-    branch = f"rollback/{environment}/{running.digest.removeprefix('sha256:')[:12] or pin.NOTHING}"
+    start = forge.tip()
+    running = pin.read(release_file(git, start, path, forge.target), path)
+    branch = _branch(environment, running, history.steps(git, start, environment))
     said: list[tuple[Pin, str]] = []
 
     def propose(tip: str) -> Proposal | None:
@@ -70,6 +71,14 @@ def roll_back(git: Git, forge: Forge, environment: str, merge: bool, why: str = 
     delivery = deliver(forge, branch, propose, merge)
     after, reason = said[-1]
     return Back(before=running, after=after, reason=reason, delivery=delivery)
+
+
+def _branch(environment: str, now: Pin, steps: list[Step]) -> str:
+    """Named after what is taken back: by this run, or by an earlier one that may have left its branch."""
+    gone = now
+    if _nothing_to_do(environment, now, steps) and (step := history.current(steps, now)):
+        gone = step.before or now
+    return f"rollback/{environment}/{gone.digest.removeprefix('sha256:')[:12] or pin.NOTHING}"
 
 
 def _nothing_to_do(environment: str, now: Pin, steps: list[Step]) -> str:

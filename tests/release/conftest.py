@@ -1,0 +1,38 @@
+import shutil
+import subprocess
+
+import pytest
+
+from tests.release import workshop
+from tests.release.workshop import Images, Repository
+
+
+@pytest.fixture(scope="session")
+def images(tmp_path_factory) -> Images:
+    return workshop.build(tmp_path_factory.mktemp("images"))
+
+
+@pytest.fixture(scope="session")
+def seed(tmp_path_factory):
+    return workshop.seed(tmp_path_factory.mktemp("seed"))
+
+
+@pytest.fixture
+def alone(tmp_path, seed, images) -> Repository:
+    """A repository that no remote knows."""
+    return Repository(shutil.copytree(seed, tmp_path / "repository"), images)
+
+
+@pytest.fixture
+def shared(tmp_path, seed, images) -> Repository:
+    """A clone of a bare origin."""
+    origin, clone = tmp_path / "origin.git", tmp_path / "repository"
+    for command in (["clone", "-q", "--bare", str(seed), str(origin)], ["clone", "-q", str(origin), str(clone)]):
+        subprocess.run(["git", *command], check=True, capture_output=True)
+    return Repository(clone, images, origin)
+
+
+@pytest.fixture(params=["alone", "shared"])
+def repository(request) -> Repository:
+    """Both: what is promised holds with an origin and without one."""
+    return request.getfixturevalue(request.param)
