@@ -17,7 +17,7 @@ from contracts.budgets import LOWER_IS_BETTER
 
 # Weights [resamples, blocks] to the metric of each resample [resamples]; NaN where it is not defined (one class only).
 Statistic = Callable[[np.ndarray], np.ndarray]
-HISTOGRAM_CELLS = 8_000_000  # blocks x score bins that are kept at most: 64 MB
+HISTOGRAM_CELLS = 2_000_000  # blocks x score bins that are kept at most: 16 MB
 CLIP = 1e-7  # a float32 probability of exactly 0 or 1 is not an infinite surprise
 
 
@@ -136,12 +136,12 @@ def _histograms(label: np.ndarray, score: np.ndarray, days: _Days) -> tuple[np.n
     """Positive and negative rows per day and score bin, [blocks, bins], ascending scores.
 
     One bin per distinct score while that fits (exact), else bins of equal count: pairs within one count as ties then,
-    which moves an AUC by 1 / (2 x bins) at most.
+    which moves an AUC by 1 / (2 x bins) at most: 0.00003 for three months, 0.0003 for three years.
     """
     distinct, rank = np.unique(score, return_inverse=True)
     room = max(HISTOGRAM_CELLS // max(days.blocks, 1), 256)
     if len(distinct) > room:
-        edges = np.unique(np.quantile(score, np.linspace(0, 1, room + 1)[1:-1]))
+        edges = np.unique(np.sort(score)[np.arange(1, room) * len(score) // room])  # np.quantile takes seconds
         rank = np.searchsorted(edges, score, side="left")
         bins = len(edges) + 1
     else:

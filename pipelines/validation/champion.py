@@ -10,10 +10,10 @@ from msgspec import Struct
 
 from contracts.bundle import Bundle
 from contracts.report import Check, Figure, Status
-from pipelines.validation import block_statistics, bootstrap, figures, quality
+from pipelines.validation import bootstrap, figures, metric
 from pipelines.validation.block_statistics import Statistic
 from pipelines.validation.bootstrap import Interval
-from pipelines.validation.quality import Asked
+from pipelines.validation.metric import Asked
 from pipelines.validation.window import NotRun, Window, not_run
 
 GATE = "champion"
@@ -43,11 +43,11 @@ def check_champion(
         return not_run(GATE, COMPARED, window.reason) + checks, []
     if "champion" not in window.predictions:
         return not_run(GATE, COMPARED, window.unanswered["champion"]) + checks, []
-    whole, weights = _whole(window, asked)
-    segments = _segments(window, weights, asked)
-    return [_not_worse(window, whole, asked), _no_segment_worse(segments, asked), *checks], _figures(
-        window, whole, segments, asked
-    )
+    both = {model: metric.statistic(window, model, asked) for model in ("candidate", "champion")}
+    whole = metric.interval(metric.difference(both["candidate"], both["champion"], asked), window, asked)
+    segments = _segments(window, asked)
+    compared = [_not_worse(window, both, whole, asked), _no_segment_worse(segments, asked)]
+    return compared + checks, _figures(window, both, whole, segments, asked)
 
 
 def _compatible(candidate: Bundle, champion: Bundle, accepted: tuple[str, ...]) -> Check:
@@ -89,23 +89,12 @@ def _incomparable(candidate: Bundle, champion: Bundle) -> str | None:
     return None
 
 
-def _whole(window: Window, asked: Asked) -> tuple[Interval, np.ndarray]:
-    weights = bootstrap.day_weights(len(window.days), asked.budget.resamples, asked.seed)
-    return bootstrap.interval(_difference(window, asked, slice(None)), weights, asked.budget.confidence), weights
-
-
-def _difference(window: Window, asked: Asked, rows: np.ndarray | slice) -> Statistic:
-    """How much better the candidate is, as a function of day weights: both see the same resampled days."""
-    new, old = (quality.reduce(window, model, asked, rows) for model in ("candidate", "champion"))
-    return lambda weights: block_statistics.better(asked.budget.metric, new(weights), old(weights))
-
-
-def _segments(window: Window, weights: np.ndarray, asked: Asked) -> list[Difference]:
-    found = {
-        f"{segment} {name}": bootstrap.interval(_difference(window, asked, rows), weights, asked.budget.confidence)
-        for segment, groups in window.segments.items()
-        for name, rows in quality.groups(groups, asked.segment_rows)
-    }
+def _segments(window: Window, asked: Asked) -> list[Difference]:
+    found: dict[str, Interval] = {}
+    for segment, codes in window.segments.items():
+        for name, rows in metric.groups(codes, asked):
+            new, old = (metric.statistic(window, model, asked, rows) for model in ("candidate", "champion"))
+            found[f"{segment} {name}"] = metric.interval(metric.difference(new, old, asked), window, asked)
     found = {name: interval for name, interval in found.items() if not np.isnan(interval.error)}
     p_values = [bootstrap.p_value_below(interval, -asked.budget.segment_margin) for interval in found.values()]
     return [
@@ -114,25 +103,15 @@ def _segments(window: Window, weights: np.ndarray, asked: Asked) -> list[Differe
     ]
 
 
-def _not_worse(window: Window, whole: Interval, asked: Asked) -> Check:
-    budget, ones = asked.budget, np.ones((1, len(window.days)))
-    new, old = (
-        float(quality.reduce(window, model, asked, slice(None))(ones)[0]) for model in ("candidate", "champion")
-    )
+def _not_worse(window: Window, both: dict[str, Statistic], whole: Interval, asked: Asked) -> Check:
+    new, old = (metric.value(both[model], window) for model in ("candidate", "champion"))
     detail = (
-        f"{budget.metric} {new:.4f} against {old:.4f}: difference {whole.value:+.4f}, {budget.confidence:.0%} interval "
-        f"[{whole.lower:+.4f}, {whole.upper:+.4f}] over {len(window.days)} days, "
-        f"{budget.resamples} resamples, seed {asked.seed}"
+        f"{asked.budget.metric} {new:.4f} against {old:.4f}: difference {whole.value:+.4f} "
+        f"[{whole.lower:+.4f}, {whole.upper:+.4f}] over {len(window.days)} days, {asked.how}"
     )
-    good = whole.lower > -budget.champion_margin  # false for NaN too
-    return Check(
-        gate=GATE,
-        name=COMPARED[0],
-        status="pass" if good else "fail",
-        value=whole.lower,
-        threshold=-budget.champion_margin,
-        detail=detail,
-    )
+    margin = -asked.budget.champion_margin
+    status: Status = "pass" if whole.lower > margin else "fail"  # NaN fails too
+    return Check(gate=GATE, name=COMPARED[0], status=status, value=whole.lower, threshold=margin, detail=detail)
 
 
 def _worse(segment: Difference, asked: Asked) -> bool:
@@ -153,25 +132,18 @@ def _no_segment_worse(segments: list[Difference], asked: Asked) -> Check:
     return Check(gate=GATE, name=COMPARED[1], status=status, value=lowest.found.value, threshold=margin, detail=detail)
 
 
-def _figures(window: Window, whole: Interval, segments: list[Difference], asked: Asked) -> list[Figure]:
-    metric = asked.budget.metric
-    rows = [figures.Row(name="all rows", value=whole.value, lower=whole.lower, upper=whole.upper)]
-    rows += [
-        figures.Row(
-            name=segment.name,
-            value=segment.found.value,
-            lower=segment.found.lower,
-            upper=segment.found.upper,
-            bad=_worse(segment, asked),
-        )
-        for segment in segments
-    ]
-    weeks, values = quality.by_week(window, ["candidate", "champion"], asked)
+def _figures(
+    window: Window, both: dict[str, Statistic], whole: Interval, segments: list[Difference], asked: Asked
+) -> list[Figure]:
+    name = asked.budget.metric
+    rows = [figures.row("all rows", whole)]
+    rows += [figures.row(segment.name, segment.found, bad=_worse(segment, asked)) for segment in segments]
+    weeks, values = metric.by_week(window.days, both)
     return [
         Figure(
-            title=f"Candidate minus champion, {metric} (right is better)",
-            svg=figures.forest(rows, f"difference of {metric}", -asked.budget.champion_margin),
-            caption=f"Paired day-block {asked.budget.confidence:.0%} intervals; dashed: how much worse all rows may be",
+            title=f"Candidate minus champion, {name} (right is better)",
+            svg=figures.forest(rows, f"difference of {name}", -asked.budget.champion_margin),
+            caption=f"Paired by day, {asked.how}; dashed: how much worse all rows may be",
         ),
-        Figure(title=f"Candidate and champion, {metric} by week", svg=figures.timeline(weeks, values, metric)),
+        Figure(title=f"Candidate and champion, {name} by week", svg=figures.timeline(weeks, values, name)),
     ]

@@ -6,6 +6,8 @@ from html import escape
 import numpy as np
 from msgspec import Struct
 
+from pipelines.validation.bootstrap import Interval
+
 WIDTH, LEFT, RIGHT, TOP = 640, 150, 20, 24
 ROW = 20
 INK, GRID, DOT, GOOD, BAD = "#333", "#ddd", "#0969da", "#1a7f37", "#cf222e"
@@ -19,6 +21,11 @@ class Row(Struct, frozen=True, kw_only=True):
     lower: float | None = None
     upper: float | None = None
     bad: bool = False
+
+
+def row(name: str, found: Interval, bad: bool = False) -> Row:
+    """The line of an interval."""
+    return Row(name=name, value=found.value, lower=found.lower, upper=found.upper, bad=bad)
 
 
 def forest(rows: Sequence[Row], axis: str, line: float | None = None) -> str:

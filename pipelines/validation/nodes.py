@@ -29,8 +29,8 @@ from pipelines.validation import (
     verdict,
     window,
 )
+from pipelines.validation.metric import Asked
 from pipelines.validation.parameters import Parameters
-from pipelines.validation.quality import Asked
 from pipelines.validation.window import NotRun, Window
 
 Checks = list[Check]
@@ -48,7 +48,7 @@ def check_model_guard(bundle: Bundle, budgets: Budgets, parameters: Parameters) 
 
 
 def check_schema(
-    bundle: Bundle, schema: Schema, feature_table: Table, splits: Splits, parameters: Parameters
+    bundle: Bundle, schema: Schema, splits: Splits, feature_table: Table, parameters: Parameters
 ) -> Checks:
     """Do bundle, schema and splits fit together?"""
     rows = int(feature_table.count().to_pyarrow().as_py())

@@ -15,16 +15,13 @@ REPORTED = [f"{gate}_checks" for gate in GATES] + [f"{gate}_figures" for gate in
 def create_pipeline() -> Pipeline:
     """Bundle, splits and evaluation to the gate report; the last node ends the run when a gate refuses."""
     asked = ["test_predictions", "bundle"]
+    read = ["bundle", "schema", "splits"]
     measured = ["budgets", "params:validation"]
     return Pipeline(
         [
             _node(nodes.fetch_champion, "params:validation", "champion"),
             _node(nodes.check_model_guard, ["bundle", *measured], "guard_checks"),
-            _node(
-                nodes.check_schema,
-                ["bundle", "schema", "feature_table", "splits", "params:validation"],
-                "schema_checks",
-            ),
+            _node(nodes.check_schema, [*read, "feature_table", "params:validation"], "schema_checks"),
             _node(nodes.check_leakage, ["schema", "splits", "params:validation", "schema_checks"], "leakage_checks"),
             _node(
                 nodes.predict, ["bundle", "champion", "splits", "params:validation", "guard_checks"], "test_predictions"
@@ -34,11 +31,7 @@ def create_pipeline() -> Pipeline:
             _node(nodes.check_parity, ["bundle", "parity", "splits", "budgets", "guard_checks"], "parity_checks"),
             _node(nodes.check_golden, ["bundle", "guard_checks"], "golden_checks"),
             _node(nodes.check_drift, ["bundle", "splits", "test_predictions", *measured], "drift_checks"),
-            _node(
-                nodes.check_deepchecks,
-                ["bundle", "schema", "splits", "params:validation", "guard_checks"],
-                "deepchecks_checks",
-            ),
+            _node(nodes.check_deepchecks, [*read, "params:validation", "guard_checks"], "deepchecks_checks"),
             _node(
                 nodes.write_report,
                 ["bundle", "champion", "test_predictions", "params:validation", *REPORTED],

@@ -3,29 +3,19 @@
 from collections.abc import Mapping
 
 import numpy as np
-from msgspec import Struct
 
-from contracts.budgets import Quality
-from contracts.report import Check, Figure
-from pipelines.validation import block_statistics, bootstrap, calibration, figures
+from contracts.report import Check, Figure, Status
+from pipelines.validation import calibration, figures, metric
 from pipelines.validation.block_statistics import Statistic
 from pipelines.validation.bootstrap import Interval
+from pipelines.validation.calibration import Calibration
+from pipelines.validation.metric import Asked
 from pipelines.validation.window import NotRun, Segment, Window, not_run
 
 GATE = "quality"
-BASELINE = "logistic"
 # The evaluation asked the trained network, the gate asks the bundle: rounding moves a metric less than this.
 AGREEMENT = 0.001
-
-
-class Asked(Struct, frozen=True, kw_only=True):
-    """How figures are computed: the budget, the task, the class threshold and the seed of the resamples."""
-
-    budget: Quality
-    task: str
-    threshold: float
-    segment_rows: int
-    seed: int
+CANDIDATE = "candidate"
 
 
 def check_quality(
@@ -33,90 +23,43 @@ def check_quality(
 ) -> tuple[list[Check], list[Figure]]:
     """Every check of the gate with its figures.
 
-    `evaluated` and `baseline` are the budget's metric of the trained model and of the baseline on the same features,
-    over the same test window, as training's evaluation found them.
+    `evaluated` and `baseline` are the budget's metric of the trained model and of the linear baseline on the same
+    features, over the same test window, as training's evaluation found them.
     """
-    metric, budget = asked.budget.metric, asked.budget
-    names = (f"{metric} reaches the floor", f"{metric} beats the baseline", "evaluation agrees", "calibration error")
+    name, budget = asked.budget.metric, asked.budget
+    names = (f"{name} reaches the floor", f"{name} beats the baseline", "evaluation agrees", "calibration error")
     if isinstance(window, NotRun):
         return not_run(GATE, names, window.reason), []
-    found = measure(window, "candidate", asked)
+    whole = metric.statistic(window, CANDIDATE, asked)
+    found = metric.interval(whole, window, asked)
     sign = 1 if budget.higher_is_better else -1
-    ahead = sign * (found.value - baseline)
-    apart = abs(found.value - evaluated)
-    calibrated = calibration.measure(asked.task, window.label, window.predictions["candidate"])
-    drawn = f"{budget.confidence:.0%} interval over {len(window.days)} days, {budget.resamples} resamples, seed {asked.seed}"
-    checks = [
-        _check(
-            names[0], sign * (found.value - budget.floor) >= 0, found.value, budget.floor, f"{metric} {found}, {drawn}"
-        ),
-        _check(
-            names[1],
-            ahead >= budget.baseline_margin,
-            ahead,
-            budget.baseline_margin,
-            f"{BASELINE} regression on the same features: {baseline:.4f}",
-        ),
-        _check(
-            names[2],
-            apart <= AGREEMENT,
-            apart,
-            AGREEMENT,
-            f"training's evaluation says {evaluated:.4f}, the bundle {found.value:.4f}",
-        ),
-        _check(
-            names[3],
-            calibrated.error <= budget.calibration_error,
-            calibrated.error,
-            budget.calibration_error,
-            f"{len(calibrated.rows)} bins of equal count",
-        ),
-    ]
-    by_segment = {
-        name: measure_segments(window, segment, "candidate", asked) for name, segment in window.segments.items()
-    }
-    checks += [_weakest(name, values, asked) for name, values in by_segment.items() if values]
-    return checks, _figures(window, found, calibrated, by_segment, asked)
-
-
-def measure(window: Window, model: str, asked: Asked) -> Interval:
-    """The budget's metric over the whole window, with its day-block interval."""
-    weights = bootstrap.day_weights(len(window.days), asked.budget.resamples, asked.seed)
-    return bootstrap.interval(reduce(window, model, asked, slice(None)), weights, asked.budget.confidence)
-
-
-def measure_segments(window: Window, segment: Segment, model: str, asked: Asked) -> dict[str, Interval]:
-    """The same for every group with enough rows where it is defined (both classes occur), by name."""
-    weights = bootstrap.day_weights(len(window.days), asked.budget.resamples, asked.seed)
-    return {
-        name: found
-        for name, rows in groups(segment, asked.segment_rows)
-        if not np.isnan(
-            (found := bootstrap.interval(reduce(window, model, asked, rows), weights, asked.budget.confidence)).error
-        )
-    }
-
-
-def reduce(window: Window, model: str, asked: Asked, rows: np.ndarray | slice) -> Statistic:
-    """The budget's metric over some rows as a function of day weights."""
-    return block_statistics.reduce(
-        asked.budget.metric,
-        window.label[rows],
-        window.predictions[model][rows],
-        window.block[rows],
-        len(window.days),
-        asked.threshold,
+    ahead, apart = sign * (found.value - baseline), abs(found.value - evaluated)
+    calibrated = calibration.measure(asked.task, window.label, window.predictions[CANDIDATE])
+    details = (
+        f"{found}, {asked.how}",
+        f"a linear model on the same features reaches {baseline:.4f}",
+        f"training's evaluation says {evaluated:.4f}, the bundle {found.value:.4f}",
+        f"{len(calibrated.rows)} bins of equal count",
     )
-
-
-def groups(segment: Segment, least: int) -> list[tuple[str, np.ndarray]]:
-    """The groups of at least `least` rows, by name: (name, which rows)."""
-    counts = np.bincount(segment.codes, minlength=len(segment.names))
-    return sorted(
-        (name, np.flatnonzero(segment.codes == code))
-        for code, name in enumerate(segment.names)
-        if counts[code] >= least
+    answers = (
+        (sign * (found.value - budget.floor) >= 0, found.value, budget.floor),
+        (ahead >= budget.baseline_margin, ahead, budget.baseline_margin),
+        (apart <= AGREEMENT, apart, AGREEMENT),
+        (calibrated.error <= budget.calibration_error, calibrated.error, budget.calibration_error),
     )
+    checks = [_check(name, *answer, detail) for name, answer, detail in zip(names, answers, details, strict=True)]
+    segments = {name: measure_segment(window, segment, asked) for name, segment in window.segments.items()}
+    checks += [_weakest(name, values, asked) for name, values in segments.items() if values]
+    return checks, _figures(window, whole, found, calibrated, segments, asked)
+
+
+def measure_segment(window: Window, segment: Segment, asked: Asked) -> dict[str, Interval]:
+    """The metric of every group with enough rows where it is defined (both classes occur), by name."""
+    found = {
+        name: metric.interval(metric.statistic(window, CANDIDATE, asked, rows), window, asked)
+        for name, rows in metric.groups(segment, asked)
+    }
+    return {name: interval for name, interval in found.items() if not np.isnan(interval.error)}
 
 
 def _weakest(segment: str, values: Mapping[str, Interval], asked: Asked) -> Check:
@@ -137,28 +80,29 @@ def _weakest(segment: str, values: Mapping[str, Interval], asked: Asked) -> Chec
 
 def _figures(
     window: Window,
+    whole: Statistic,
     found: Interval,
-    calibrated: calibration.Calibration,
-    by_segment: Mapping[str, Mapping[str, Interval]],
+    calibrated: Calibration,
+    segments: Mapping[str, Mapping[str, Interval]],
     asked: Asked,
 ) -> list[Figure]:
-    metric = asked.budget.metric
-    rows = [figures.Row(name="all rows", value=found.value, lower=found.lower, upper=found.upper)]
+    name = asked.budget.metric
+    rows = [figures.row("all rows", found)]
     rows += [
-        figures.Row(name=f"{segment} {name}", value=value.value, lower=value.lower, upper=value.upper)
-        for segment, values in by_segment.items()
-        for name, value in values.items()
+        figures.row(f"{segment} {group}", each)
+        for segment, values in segments.items()
+        for group, each in values.items()
     ]
-    weeks, values = by_week(window, ["candidate"], asked)
+    weeks, values = metric.by_week(window.days, {CANDIDATE: whole})
     return [
         Figure(
-            title=f"{metric} by segment",
-            svg=figures.forest(rows, metric, asked.budget.floor),
-            caption=f"Day-block {asked.budget.confidence:.0%} intervals; dashed: the floor",
+            title=f"{name} by segment",
+            svg=figures.forest(rows, name, asked.budget.floor),
+            caption=f"{asked.how}; dashed: the floor",
         ),
         Figure(
-            title=f"{metric} by week",
-            svg=figures.timeline(weeks, values, metric),
+            title=f"{name} by week",
+            svg=figures.timeline(weeks, values, name),
             caption="Each week of the test window by itself",
         ),
         Figure(
@@ -169,16 +113,6 @@ def _figures(
     ]
 
 
-def by_week(window: Window, models: list[str], asked: Asked) -> tuple[list[str], dict[str, list[float]]]:
-    """The metric of each model in each week of the window: the Mondays, and the values by model."""
-    mondays = np.array([day.toordinal() - day.weekday() for day in window.days])
-    starts = np.unique(mondays)
-    selected = (mondays == starts[:, None]).astype(np.float64)  # a week is a weighting of days
-    names = [f"{window.days[int(np.argmax(week))]:%m-%d}" for week in selected]
-    return names, {model: reduce(window, model, asked, slice(None))(selected).tolist() for model in models}
-
-
 def _check(name: str, good: bool, value: float, threshold: float, detail: str) -> Check:
-    return Check(
-        gate=GATE, name=name, status="pass" if good else "fail", value=value, threshold=threshold, detail=detail
-    )
+    status: Status = "pass" if good else "fail"
+    return Check(gate=GATE, name=name, status=status, value=value, threshold=threshold, detail=detail)
