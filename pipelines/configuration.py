@@ -1,9 +1,12 @@
-"""Kedro's configuration loader with two resolvers of our own, for values of the catalog.
+"""Kedro's configuration loader with resolvers of our own, for values of the catalog.
 
 `${installed:package,path/in/package}` is a file that an installed package brings. The package is not imported.
 `${conf:base/schema.yml}` is a file of the configuration folder that this run uses (`--conf-source`).
+`${venv:VENV_VALIDATE,.venv-validate}` is the Python of another environment: of the one that the variable names, else of
+the folder. They are the variables of the Makefile, so that a clone can use the environments of another one.
 """
 
+import os
 import warnings
 from collections.abc import Callable
 from functools import partial
@@ -17,11 +20,11 @@ from contracts.errors import InputError
 
 
 class Configuration(OmegaConfigLoader):
-    """Kedro's loader; knows the two resolvers."""
+    """Kedro's loader; knows these resolvers."""
 
     def __init__(self, conf_source: str, *args: Any, **kwargs: Any) -> None:
         resolvers: dict[str, Callable[..., Any]] = kwargs.pop("custom_resolvers", None) or {}
-        resolvers |= {"installed": installed, "conf": partial(_in_folder, Path(conf_source))}
+        resolvers |= {"installed": installed, "venv": venv, "conf": partial(_in_folder, Path(conf_source))}
         # Kedro 1.7 calls OmegaConf's old name for it, which OmegaConf reports to every user of Kedro.
         warnings.filterwarnings("ignore", "register_new_resolver", UserWarning)
         super().__init__(conf_source, *args, custom_resolvers=resolvers, **kwargs)
@@ -37,6 +40,11 @@ def installed(package: str, path: str) -> str:
     raise InputError(
         f"conf/base/catalog.yml: installed: the package {package} {reason}; run `make setup`, or name your own files"
     )
+
+
+def venv(variable: str, folder: str) -> str:
+    """The interpreter of an environment."""
+    return (Path(os.environ.get(variable) or folder) / "bin" / "python").as_posix()
 
 
 def _in_folder(folder: Path, path: str) -> str:

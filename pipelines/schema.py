@@ -66,12 +66,18 @@ class Join(Section, frozen=True, kw_only=True):
     """Another table seen from the predicted row: its columns are `<join>.<column>` in feature expressions.
 
     With `max_age` the latest row that was known at prediction time, if it is not older; without, the row with that key
-    of a table that is always known.
+    of a table that is always known. A row counts as known with its `known_at`, and when everything that is in `knows`
+    is known; of the columns with a `known_at` of their own only those may be read.
     """
 
     table: Name
     match: dict[Name, Name]  # column of the predicted row -> column of that table
     max_age: Span | None = None
+    knows: tuple[Name, ...] = ()
+
+    def moment(self, table: Table) -> str | None:
+        """When a row is known as this join wants it; None when it always is."""
+        return moment(table, set(self.knows))
 
 
 class History(Section, frozen=True, kw_only=True):
@@ -82,12 +88,17 @@ class History(Section, frozen=True, kw_only=True):
     """
 
     table: Name
-    statistic: Literal["count", "sum", "mean", "last"]
+    statistic: Literal["count", "sum", "mean"]
     window: Span
     by: tuple[Name, ...] = ()
     of: str | None = None  # not needed for count
     where: str | None = None
     at: str | None = None
+
+    def moment(self, table: Table) -> str | None:
+        """When a row begins to count; None when it always does."""
+        columns = set().union(*(reads(text) for text in (self.of, self.where) if text))
+        return moment(table, columns, self.at)
 
 
 class Feature(Section, frozen=True, kw_only=True):
@@ -111,7 +122,7 @@ class Schema(Section, frozen=True, kw_only=True):
     prediction: Prediction
     joins: dict[Name, Join] = {}
     features: dict[Name, Feature]
-    segments: dict[Name, str] = {}  # for figures per group: expressions over the row, its joins and the features
+    segments: dict[Name, str] = {}  # for figures per group: expressions over the row and its joins
     block: str | None = None  # time whose UTC day groups rows that are not independent; prediction time if not given
 
     @property
@@ -152,20 +163,30 @@ def span(text: Span) -> dt.timedelta:
     return dt.timedelta(**{{"m": "minutes", "h": "hours", "d": "days"}[text[-1]]: int(text[:-1])})
 
 
-def moments(table: Table, columns: set[str]) -> tuple[str, ...]:
-    """The times at which these columns of a row are known, as expressions; the row's own comes first."""
-    late = {table.columns[name].known_at for name in _stored(table, columns)}
-    own = (table.known_at,) if table.known_at else ()
-    return (*own, *sorted(moment for moment in late if moment))
+def moment(table: Table, columns: set[str], at: str | None = None) -> str | None:
+    """When these columns of a row are known, and not before `at`, as one expression; None when they always are.
+
+    NULL when one of the times is missing: what never happened is never known.
+    """
+    times = {table.columns[name].known_at for name in stored(table, columns)} | {table.known_at, at}
+    found = sorted(f"({time})" for time in times if time)
+    if len(found) < 2:
+        return found[0] if found else None
+    missing = " OR ".join(f"{time} IS NULL" for time in found)
+    return f"CASE WHEN {missing} THEN NULL ELSE greatest({', '.join(found)}) END"
 
 
-def _stored(table: Table, columns: set[str]) -> set[str]:
+def early(table: Table) -> tuple[str, ...]:
+    """The columns of a row, stored and derived, that are known with it."""
+    return tuple(name for name in (*table.columns, *table.derive) if not _late(table, {name}))
+
+
+def stored(table: Table, columns: set[str]) -> set[str]:
     """Which stored columns these come from, through `derive`."""
-    derived = columns & set(table.derive)
-    stored = columns & set(table.columns)
-    for name in derived:
-        stored |= _stored(table, reads(table.derive[name]))
-    return stored
+    found = columns & set(table.columns)
+    for name in columns & set(table.derive):
+        found |= stored(table, reads(table.derive[name]))
+    return found
 
 
 def _tables(schema: Schema) -> Iterator[tuple[str, str]]:
@@ -209,13 +230,15 @@ def _joins(schema: Schema) -> Iterator[tuple[str, str]]:
             yield f"{place}.table", f"{join.table} is no table; {_known(schema.tables)}"
             continue
         table = schema.tables[join.table]
+        for column in join.knows:
+            yield from _expression(f"{place}.knows", column, _names(table))
         for here, there in join.match.items():
             yield from _expression(f"{place}.match", here, _names(schema.spine))
             yield from _early(f"{place}.match.{here}", here, schema.spine)
             yield from _expression(f"{place}.match.{here}", there, _names(table))
-        if join.max_age is None and table.known_at:
+        if join.max_age is None and join.moment(table):
             yield place, f"{join.table} has rows that become known one by one; say how old one may be: max_age"
-        if join.max_age is not None and not table.known_at:
+        if join.max_age is not None and not join.moment(table):
             yield f"{place}.max_age", f"needs a time: tables.{join.table}.known_at is not set; set it, or drop max_age"
         if join.max_age is None and set(join.match.values()) != set(table.key):
             yield (
@@ -245,8 +268,9 @@ def _features(schema: Schema) -> Iterator[tuple[str, str]]:
         else:
             yield from _history(place, feature, schema)
     for name, expression in schema.segments.items():
-        yield from _expression(f"segments.{name}", expression, row | set(schema.features))
+        yield from _expression(f"segments.{name}", expression, row)
         yield from _early(f"segments.{name}", expression, spine)
+        yield from _early_joined(f"segments.{name}", expression, schema)
 
 
 def _history(place: str, feature: Feature, schema: Schema) -> Iterator[tuple[str, str]]:
@@ -267,8 +291,7 @@ def _history(place: str, feature: Feature, schema: Schema) -> Iterator[tuple[str
             f"{place}.history.of",
             "is what is averaged, added or taken; count has none, the others need it",
         )
-    columns = set().union(*(reads(text) for text in (history.of, history.where) if text))
-    if not moments(table, columns) and history.at is None:
+    if not history.moment(table):
         yield f"{place}.history", f"{history.table} is always known, so it has no past; set its known_at, or `at` here"
     if history.statistic != "count" and not feature.nullable:
         yield f"{place}.nullable", "must be true: where there is no such row, there is no value"
@@ -286,17 +309,13 @@ def _early(place: str, expression: str | None, spine: Table) -> Iterator[tuple[s
 def _early_joined(place: str, expression: str, schema: Schema) -> Iterator[tuple[str, str]]:
     for column in sorted(_columns(expression)):
         name, _, there = column.rpartition(".")
-        if name in schema.joins:
-            table = schema.tables[schema.joins[name].table]
-            for late in sorted(_late(table, {there})):
-                yield (
-                    place,
-                    f"reads {column}: {late} is known after its row; use a history",
-                )
+        if (join := schema.joins.get(name)) is not None and join.table in schema.tables:
+            for late in sorted(_late(schema.tables[join.table], {there}) - set(join.knows)):
+                yield place, f"reads {column}: {late} is known after its row; put it into joins.{name}.knows"
 
 
 def _late(table: Table, columns: set[str]) -> set[str]:
-    return {name for name in _stored(table, columns) if table.columns[name].known_at}
+    return {name for name in stored(table, columns) if table.columns[name].known_at}
 
 
 def _expression(place: str, expression: str | None, known: set[str]) -> Iterator[tuple[str, str]]:

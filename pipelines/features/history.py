@@ -1,0 +1,126 @@
+"""Statistics over the past: what had become known by prediction time, in a window that reaches back from it.
+
+Along time, sums run over what became known; what lies in a window is the difference between two of them, at prediction
+time and one window earlier. Sums are exact (decimals), so a result depends neither on the order in which threads add
+nor on where the running sum began.
+"""
+
+import datetime as dt
+from itertools import groupby
+
+import ibis
+from msgspec import Struct
+
+from pipelines import expressions
+from pipelines.schema import History, Schema, span
+
+EXACT = "decimal(18, 6)"  # of a value before it is added up: six digits after the point
+NOW = "0m"
+Within = tuple[dt.datetime, dt.datetime]
+
+
+class Past(Struct, frozen=True):
+    """A history feature, the moment from which a row of its table counts, and the name of the values it adds up."""
+
+    feature: str
+    history: History
+    moment: str
+    values: str
+
+    @property
+    def value(self) -> str:
+        """The exact value of a row that counts, NULL for one that does not."""
+        counted = f"CAST({self.history.of or '1'} AS {EXACT})"
+        return f"CASE WHEN {self.history.where} THEN {counted} END" if self.history.where else counted
+
+
+def add(rows: ibis.Table, tables: dict[str, ibis.Table], schema: Schema, within: Within | None = None) -> ibis.Table:
+    """`rows` with a column `history.<feature>` for each feature that is a history.
+
+    `rows` have their key, the columns that histories are `by`, and `prediction_time`; `within` are the earliest and the
+    latest of it, when the caller knows them: then no more of the past is read than they can see.
+    """
+    key = list(schema.spine.key)
+    found = rows
+    for (name, *by), alike in groupby(sorted(pasts(schema), key=_group), key=_group):
+        some = list(alike)
+        statistics = _statistics(_line(rows, tables[name], by, key, some, within), by, key, some)
+        found = found.left_join(statistics, key).select(found, *(ibis._[column(past.feature)] for past in some))
+    return found
+
+
+def column(feature: str) -> str:
+    """The column that holds a history before it gets its feature's name and type."""
+    return f"history.{feature}"
+
+
+def pasts(schema: Schema) -> list[Past]:
+    """The histories of a schema; those that add the same values share them, whatever their windows."""
+    found: list[Past] = []
+    names: dict[tuple[object, ...], str] = {}
+    for feature, definition in schema.features.items():
+        if (history := definition.history) is not None:
+            moment = history.moment(schema.tables[history.table])
+            assert moment is not None  # the schema was checked
+            same = (history.table, history.by, history.of, history.where, moment)
+            found.append(Past(feature, history, moment, names.setdefault(same, f"values.{len(names)}")))
+    return found
+
+
+def _group(past: Past) -> tuple[str, ...]:
+    return (past.history.table, *past.history.by)
+
+
+def _line(
+    rows: ibis.Table, table: ibis.Table, by: list[str], key: list[str], some: list[Past], within: Within | None
+) -> ibis.Table:
+    """Events and probes on one line of time: what became known when, and when somebody asks for the sums.
+
+    Columns: `by`, `time`, `probe` (0 or 1), `window` (how long before prediction time a probe lies), `key.<column>` (of
+    the row that asks), and the values that became known.
+    """
+    adding = {past.values: past for past in some}
+    columns: dict[str, ibis.Value] = {"window": ibis.null("string")}
+    columns |= {f"key.{name}": ibis.null(rows[name].type()) for name in key}
+    columns |= {name: ibis.null(EXACT) for name in adding}
+    parts = []
+    for moment in sorted({past.moment for past in adding.values()}):
+        values = {name: past.value for name, past in adding.items() if past.moment == moment}
+        events = expressions.project(table, {name: f'"{name}"' for name in by} | {"time": moment} | values)
+        events = events.filter(*(events[name].notnull() for name in (*by, "time")))
+        if within is not None:
+            longest = max(span(past.history.window) for past in some)
+            events = events.filter(events.time.between(within[0] - longest, within[1]))
+        given = {name: events[name] for name in values}
+        parts.append(events.select(*by, "time", probe=ibis.literal(0), **(columns | given)))
+    for window in sorted({NOW} | {past.history.window for past in some}):
+        time = rows.prediction_time - ibis.interval(seconds=int(span(window).total_seconds()))
+        given = {"window": ibis.literal(window)} | {f"key.{name}": rows[name] for name in key}
+        parts.append(rows.select(*by, time=time, probe=ibis.literal(1), **(columns | given)))
+    return ibis.union(*parts)
+
+
+def _statistics(line: ibis.Table, by: list[str], key: list[str], some: list[Past]) -> ibis.Table:
+    """The histories `some`, which share their table and `by`: one row per key."""
+    so_far = ibis.cumulative_window(group_by=by, order_by=["time", "probe"])  # at the same time, an event comes first
+    names = sorted({past.values for past in some})
+    sums = {f"sum.{name}": line[name].sum().over(so_far) for name in names}
+    counts = {f"count.{name}": line[name].count().over(so_far) for name in names}
+    probes = line.mutate(**sums, **counts).filter(ibis._.probe == 1)
+
+    def at(kind: str, past: Past, window: str) -> ibis.Value:
+        return probes[f"{kind}.{past.values}"].max(where=probes.window == window).fill_null(0)
+
+    def inside(kind: str, past: Past) -> ibis.Value:
+        return at(kind, past, NOW) - at(kind, past, past.history.window)
+
+    def statistic(past: Past) -> ibis.Value:
+        count = inside("count", past)
+        if past.history.statistic == "count":
+            return count
+        total = inside("sum", past).cast("float64")
+        return ibis.ifelse(count > 0, total if past.history.statistic == "sum" else total / count, None)
+
+    return probes.group_by(**{name: probes[f"key.{name}"] for name in key}).aggregate(
+        **{column(past.feature): statistic(past) for past in some}
+    )
