@@ -99,7 +99,6 @@ class Model:
 
 
 def _session(bundle: Bundle, threads: int) -> ort.InferenceSession:
-    ort.disable_telemetry_events()
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1

@@ -38,17 +38,20 @@ def python() -> Path:
     return ROOT / os.environ.get("VENV_SERVE", ".venv-serve") / "bin" / "python"
 
 
-def start(bundle: Path, *arguments: str, ports: tuple[int, int] = (0, 0)) -> subprocess.Popen:
+def start(
+    bundle: Path, *arguments: str, ports: tuple[int, int] = (0, 0), environment: dict[str, str] | None = None
+) -> subprocess.Popen:
     """`python -m serving` on free ports."""
     command = [python(), "-m", "serving", "--bundle", bundle]
     command += ["--port", str(ports[0]), "--management-port", str(ports[1]), *arguments]
-    return subprocess.Popen(command, cwd=ROOT, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    pipe = subprocess.PIPE
+    return subprocess.Popen(command, cwd=ROOT, env=environment, text=True, stdout=pipe, stderr=pipe)
 
 
 @contextmanager
-def running(bundle: Path, *arguments: str) -> Iterator[Running]:
+def running(bundle: Path, *arguments: str, environment: dict[str, str] | None = None) -> Iterator[Running]:
     """A server that is ready; it is stopped at the end, whatever happened."""
-    process = start(bundle, *arguments)
+    process = start(bundle, *arguments, environment=environment)
     try:
         line = process.stdout.readline()
         assert line.startswith("ready "), line + process.stderr.read()

@@ -2,6 +2,7 @@
 
 import http.client
 import json
+import os
 import shutil
 import signal
 import socket
@@ -289,6 +290,14 @@ def test_bad_arguments_are_refused_in_one_line(
     output, errors = capsys.readouterr()
     assert (output, errors.count("\n")) == ("", 1)
     assert reason in errors
+
+
+def test_nothing_is_written_anywhere_and_no_telemetry_begins(bundle: Bundle, tmp_path: Path) -> None:
+    # onnxruntime makes a device id in the home directory when it is imported with telemetry on.
+    environment = {"HOME": str(tmp_path), "PATH": os.environ["PATH"], "PYTHONDONTWRITEBYTECODE": "1"}
+    with servers.running(bundle.path, environment=environment) as server:
+        assert requests.post(server.url + INFER, data=body(ROWS), timeout=10).status_code == 200
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_serving_needs_nothing_of_the_pipelines(bundle: Bundle) -> None:
