@@ -16,13 +16,24 @@ from pipelines.training.encoding import Encoded, Encoding
 
 def raw(split: ds.Dataset, columns: list[str], rows: int) -> Iterator[pa.RecordBatch]:
     """The named columns in file order, in batches of at most `rows` rows."""
-    # A short readahead: the default of 16 batches is most of a small split.
-    yield from split.to_batches(columns=columns, batch_size=rows, batch_readahead=2, fragment_readahead=1)
+    for group in groups(split):
+        yield from group.to_table(columns=columns, use_threads=False).to_batches(rows)
+
+
+def groups(split: ds.Dataset) -> list[ds.ParquetFileFragment]:
+    """The row groups, in file order. One by one: a scanner over a whole file reads ahead of whoever asks."""
+    return [group for fragment in split.get_fragments() for group in fragment.split_by_row_group()]
 
 
 def head(split: ds.Dataset, columns: list[str], rows: int) -> pa.Table:
     """The first `rows` rows; of the training split a uniform sample, since it lies shuffled."""
-    return split.head(rows, columns=columns, batch_size=16384, batch_readahead=2, fragment_readahead=1)
+    parts, missing = [], rows
+    for batch in raw(split, columns, rows):
+        parts.append(batch.slice(0, missing))
+        missing -= batch.num_rows
+        if missing <= 0:
+            break
+    return pa.Table.from_batches(parts)
 
 
 def ordered(split: ds.Dataset, encoding: Encoding, rows: int) -> Iterator[Encoded]:
@@ -40,11 +51,11 @@ def shuffled(
     Holds at most `buffer` rows plus one row group plus a batch.
     """
     random = np.random.default_rng(seed)
-    groups = [group for fragment in split.get_fragments() for group in fragment.split_by_row_group()]
+    there = groups(split)
     columns = [*encoding.columns, "label"]
     held: list[Encoded] = []
-    for index in random.permutation(len(groups)):
-        held.append(encodings.encode(groups[index].to_table(columns=columns, use_threads=False), encoding).known())
+    for index in random.permutation(len(there)):
+        held.append(encodings.encode(there[index].to_table(columns=columns, use_threads=False), encoding).known())
         if sum(part.rows for part in held) >= buffer:
             whole, rest = _batches(held, rows, random)
             yield from whole

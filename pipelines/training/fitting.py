@@ -4,13 +4,14 @@ from collections.abc import Callable, Iterable, Iterator
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
+from torch.func import functional_call
 from torch.nn import functional
-from torch.optim.lr_scheduler import LambdaLR
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from pipelines.training.encoding import UNKNOWN, Encoded, Target
 from pipelines.training.model import Epoch
+from pipelines.training.network import Network
+from pipelines.training.optimiser import AdamW, Average
 from pipelines.training.parameters import Optimisation
 
 LOSSES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
@@ -25,7 +26,7 @@ class Fit:
 
     def __init__(
         self,
-        network: nn.Module,
+        network: Network,
         target: Target,
         train: Callable[[int], Iterable[Encoded]],
         validation: Callable[[], Iterable[Encoded]],
@@ -38,10 +39,8 @@ class Fit:
         self.random = np.random.default_rng(seed)  # which categories are hidden
         self.target, self.train, self.validation = target, train, validation
         self.settings, self.device = settings, device
-        self.averaged = AveragedModel(self.network, multi_avg_fn=get_ema_multi_avg_fn(settings.averaging))
-        self.optimiser = torch.optim.AdamW(_groups(self.network, settings.weight_decay), lr=settings.learning_rate)
-        # A short warm-up, then a constant rate: the averaged weights do what a decay would, at any time of stopping.
-        self.schedule = LambdaLR(self.optimiser, lambda step: min(1.0, (step + 1) / settings.warmup_steps))
+        self.optimiser = AdamW(self.network, settings.weight_decay)
+        self.average = Average(self.network, settings.averaging)
         self.loss = LOSSES[target.task]
         self.best: dict[str, np.ndarray] = {}
         self.best_epoch = 0
@@ -54,9 +53,7 @@ class Fit:
             validation_loss = self._validate()
             if validation_loss < best:
                 best, self.best_epoch = validation_loss, number
-                self.best = {
-                    name: array.cpu().numpy().copy() for name, array in self.averaged.module.state_dict().items()
-                }
+                self.best = {name: weight.cpu().numpy().copy() for name, weight in self.average.weights.items()}
             yield Epoch(epoch=number, train_loss=train_loss, validation_loss=validation_loss)
             if number - self.best_epoch >= self.settings.patience:
                 return
@@ -66,25 +63,29 @@ class Fit:
         total, seen = 0.0, 0
         self.network.train()
         for batch in self.train(epoch):
-            codes = np.where(self.random.random(batch.codes.shape) < self.settings.unknown_share, UNKNOWN, batch.codes)
-            scores = self.network(self._tensor(codes), self._tensor(batch.numbers))
-            loss = self.loss(scores, self._labels(batch))
-            self.optimiser.zero_grad()
+            hidden = self.random.random(batch.codes.shape, np.float32) < self.settings.unknown_share
+            codes = np.where(hidden, UNKNOWN, batch.codes)
+            loss = self.loss(self.network(self._tensor(codes), self._tensor(batch.numbers)), self._labels(batch))
+            self.optimiser.forget()
             loss.backward()
-            self.optimiser.step()
-            self.schedule.step()
-            self.averaged.update_parameters(self.network)
+            self.optimiser.step(self._rate())
+            self.average.update(self.network)
             total, seen = total + loss.item() * batch.rows, seen + batch.rows
             after_batch(batch.rows)
         return total / seen
 
+    def _rate(self) -> float:
+        """A short warm-up, then a constant rate: the average does what a decay would, wherever the fit stops."""
+        return self.settings.learning_rate * min(1.0, (self.optimiser.steps + 1) / self.settings.warmup_steps)
+
     def _validate(self) -> float:
         """The mean loss of the averaged weights on the validation split."""
         total, seen = 0.0, 0
-        self.averaged.eval()
+        self.network.eval()
         with torch.no_grad():
             for batch in self.validation():
-                scores = self.averaged(self._tensor(batch.codes), self._tensor(batch.numbers))
+                inputs = (self._tensor(batch.codes), self._tensor(batch.numbers))
+                scores = functional_call(self.network, self.average.weights, inputs)
                 total += self.loss(scores, self._labels(batch)).item() * batch.rows
                 seen += batch.rows
         return total / seen
@@ -96,12 +97,3 @@ class Fit:
 
     def _tensor(self, array: np.ndarray) -> Tensor:
         return torch.from_numpy(array).to(self.device)
-
-
-def _groups(network: nn.Module, weight_decay: float) -> list[dict[str, object]]:
-    """Weights decay, biases do not."""
-    parameters = list(network.parameters())
-    return [
-        {"params": [parameter for parameter in parameters if parameter.ndim > 1], "weight_decay": weight_decay},
-        {"params": [parameter for parameter in parameters if parameter.ndim <= 1], "weight_decay": 0.0},
-    ]

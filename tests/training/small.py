@@ -1,10 +1,12 @@
 """A small table of made-up shops for every task, and a run of training and packaging over it in a folder of its own."""
 
-import datetime as dt
+import atexit
+import functools
+import shutil
+import tempfile
 from pathlib import Path
 from typing import Any
 
-import duckdb
 import msgspec
 import numpy as np
 import pyarrow as pa
@@ -20,7 +22,7 @@ from pipelines.training.parameters import Parameters as Training
 from pipelines.training.pipeline import create_pipeline as training
 
 DAYS, A_DAY = 100, 40
-START = dt.datetime(2024, 1, 1)
+START = np.datetime64("2024-01-01", "us")
 FEATURES = {
     "town": {"dtype": "string", "source": "request", "nullable": True},
     "shop": {"dtype": "string", "source": "request"},
@@ -68,7 +70,7 @@ PACKAGING = {
     "profile_categories": 3,
 }
 METRIC = {"binary": "auc", "multiclass": "macro_f1", "regression": "r2"}
-"""Code that a run is told decides the bundle."""
+TASKS = tuple(METRIC)
 CODE = {"pipelines/x.py": b"x = 1\n"}
 
 
@@ -76,9 +78,7 @@ def feature_table(task: str = "binary", seed: int = 1) -> pa.Table:
     """Rows as the features pipeline leaves them: key `id`, times, label, block, a segment, and the columns of FEATURES."""
     random = np.random.default_rng(seed)
     rows = DAYS * A_DAY
-    time = np.array([START], "datetime64[us]") + (np.sort(random.integers(0, DAYS * 24, rows)) * 3600_000_000).astype(
-        "timedelta64[us]"
-    )
+    time = START + (np.sort(random.integers(0, DAYS * 24, rows)) * 3600_000_000).astype("timedelta64[us]")
     town = random.choice(["Ahl", "Brig", "Chur", "Dorf"], rows, p=[0.5, 0.3, 0.15, 0.05])
     shop = np.array([f"shop {number:02}" for number in random.zipf(1.6, rows).clip(1, 60)])
     shelves, floors = random.integers(1, 12, rows), random.integers(1, 5, rows)
@@ -131,7 +131,7 @@ def schema(task: str = "binary") -> Schema:
 
 
 def parameters(**changes: Any) -> Training:
-    """Parameters of training; a dictionary among the changes is merged into its section."""
+    """Parameters of training, for small tables; a dictionary among the changes is merged into its section."""
     merged = {
         name: {**value, **changes.get(name, {})} if isinstance(value, dict) else changes.get(name, value)
         for name, value in TRAINING.items()
@@ -190,3 +190,18 @@ def run(made: DataCatalog) -> DataCatalog:
     """Run training and packaging; gives the catalog to load results from."""
     SequentialRunner().run(training() + packaging(), made)
     return made
+
+
+class Finished(msgspec.Struct):
+    """A run that went through: where everything lies, and the catalog to load it with."""
+
+    folder: Path
+    catalog: DataCatalog
+
+
+@functools.cache
+def finished(task: str) -> Finished:
+    """One run per task for all tests that only look at what it made."""
+    folder = Path(tempfile.mkdtemp(prefix="small-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return Finished(folder, run(catalog(folder, task)))
