@@ -156,7 +156,7 @@ def _config(labels: dict[str, str], layers: tuple[str, ...]) -> Config:
         config=Settings(
             user=f"{USER}:{USER}",
             exposed_ports={"8080/tcp": {}, "8081/tcp": {}},
-            env=("PYTHONDONTWRITEBYTECODE=1", "PYTHONUNBUFFERED=1"),
+            env=("PYTHONDONTWRITEBYTECODE=1", "PYTHONUNBUFFERED=1", "ORT_DISABLE_TELEMETRY=1"),
             entrypoint=("python", "-m", "serving"),
             cmd=(f"--bundle=/{BUNDLE}", "--host=0.0.0.0"),
             working_dir=f"/{HOME}",

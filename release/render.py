@@ -67,7 +67,9 @@ def replicas(budget: Budgets) -> int:
 def component(budget: Budgets) -> str:
     """The patches that follow from an environment's budgets."""
     drain, scaling = budget.drain, budget.scaling
-    lag, flight, spare = drain.endpoint_lag_seconds, drain.in_flight_seconds, drain.margin_seconds
+    lag, flight, grace = drain.endpoint_lag_seconds, drain.in_flight_seconds, drain.termination_grace_seconds
+    # Kept connections hear of it from their next answer. Half of the margin: so the sum stays below the grace period.
+    goodbye = drain.margin_seconds // 2
     asked, carried = budget.service.throughput_rps, scaling.requests_per_second_per_replica
     return f"""\
 {HEADER}apiVersion: kustomize.config.k8s.io/v1alpha1
@@ -85,16 +87,20 @@ patches:
         value:
           requests: {{cpu: "{scaling.cpu}", memory: {scaling.memory}}}
           limits: {{cpu: "{scaling.cpu}", memory: {scaling.memory}}}
-      # leaving: {lag} s until nobody sends any more, {flight} s for what is in flight, {spare} s to spare
+      # leaving takes {lag} s until no router sends any more, {goodbye} s in which answers close kept connections, and
+      # up to {flight} s for what is in flight: {lag + goodbye + flight} s of the {grace} s after which the pod is killed
       - op: add
         path: /spec/template/spec/containers/0/lifecycle
         value: {{preStop: {{sleep: {{seconds: {lag}}}}}}}
       - op: add
         path: /spec/template/spec/containers/0/args/-
-        value: --drain-seconds={flight}
+        value: --drain-seconds={goodbye}
+      - op: add
+        path: /spec/template/spec/containers/0/args/-
+        value: --in-flight-seconds={flight}
       - op: add
         path: /spec/template/spec/terminationGracePeriodSeconds
-        value: {drain.termination_grace_seconds}
+        value: {grace}
 """
 
 

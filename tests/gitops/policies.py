@@ -147,14 +147,15 @@ def the_network_is_closed(rendered):
 @policy
 def draining_sums_up(rendered):
     sleep = server(rendered).get("lifecycle", {}).get("preStop", {}).get("sleep", {}).get("seconds", 0)
-    drains = [int(word.partition("=")[2]) for word in server(rendered)["args"] if word.startswith("--drain-seconds=")]
+    words = [word.partition("=") for word in server(rendered)["args"] if word.endswith(tuple("0123456789"))]
+    drains, flights = ([int(v) for k, _, v in words if k == key] for key in ("--drain-seconds", "--in-flight-seconds"))
     grace = pod(rendered).get("terminationGracePeriodSeconds", 30)
     if sleep < 3:
         yield f"preStop sleeps {sleep} s: requests of those who have not heard yet would be lost"
-    if len(drains) != 1:
-        yield "the server is not told how long to drain"
-    elif not sleep + drains[0] < grace:
-        yield f"{sleep} s + {drains[0]} s is not less than the {grace} s after which the pod is killed"
+    if len(drains) != 1 or len(flights) != 1:
+        yield "the server is not told how long it may take to leave"
+    elif not sleep + drains[0] + flights[0] < grace:
+        yield f"{sleep} s + {drains[0]} s + {flights[0]} s is not less than {grace} s, after which the pod is killed"
 
 
 @policy

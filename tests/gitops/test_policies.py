@@ -68,7 +68,7 @@ def annotated(kind, key, value):
 
 def args(*words):
     def change(manifests):
-        kept = [word for word in server(manifests)["args"] if not word.startswith("--drain-seconds")]
+        kept = [word for word in server(manifests)["args"] if not word.startswith(("--drain", "--in-flight"))]
         server(manifests)["args"] = [*kept, *words]
 
     return change
@@ -164,9 +164,11 @@ BREAKS = {
         put("lifecycle.preStop.sleep.seconds", 1),
         put("..terminationGracePeriodSeconds", 15),
         put("..terminationGracePeriodSeconds", 5),
-        args(),
-        args("--drain-seconds=60"),
-        args("--drain-seconds=1", "--drain-seconds=2"),
+        args("--drain-seconds=1"),
+        args("--in-flight-seconds=1"),
+        args("--drain-seconds=5", "--in-flight-seconds=10"),
+        args("--drain-seconds=1", "--in-flight-seconds=60"),
+        args("--drain-seconds=1", "--drain-seconds=1", "--in-flight-seconds=1"),
     ],
     "the_template_holds_nothing_that_changes_with_a_commit": [
         put("/template.metadata.annotations", {"git-sha": "0" * 40}),

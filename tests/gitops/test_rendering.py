@@ -145,7 +145,7 @@ def test_draining_and_the_grace_period_come_from_one_block(gitops):
     edit(gitops / BUDGETS, "in_flight_seconds: 10", "in_flight_seconds: 40")
     render.write(gitops)
     rendered = documents(gitops / "gitops/envs/production")
-    assert "--drain-seconds=40" in server(rendered)["args"]
+    assert server(rendered)["args"][-2:] == ["--drain-seconds=2", "--in-flight-seconds=40"]
     assert rollout(rendered)["spec"]["template"]["spec"]["terminationGracePeriodSeconds"] == 5 + 40 + 5
 
 
