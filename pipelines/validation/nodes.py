@@ -4,6 +4,7 @@ The model guard comes first: until it has let a file through, no gate loads it, 
 """
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ibis import Table
 
@@ -12,9 +13,7 @@ from contracts.budgets import Budgets
 from contracts.bundle import Bundle
 from contracts.errors import InputError
 from contracts.report import Check, Figure, Report
-from pipelines.packaging.parity import Parity
 from pipelines.schema import Schema
-from pipelines.training.evaluation import Evaluation
 from pipelines.training.splits import Splits
 from pipelines.validation import (
     champion,
@@ -32,6 +31,10 @@ from pipelines.validation import (
 from pipelines.validation.metric import Asked
 from pipelines.validation.parameters import Parameters
 from pipelines.validation.window import NotRun, Window
+
+if TYPE_CHECKING:  # these modules import torch, and no gate needs it
+    from pipelines.packaging.parity import Parity
+    from pipelines.training.evaluation import Evaluation
 
 Checks = list[Check]
 Figures = list[Figure]
@@ -77,7 +80,7 @@ def predict(
 
 
 def check_quality(
-    predicted: Window | NotRun, bundle: Bundle, evaluation: Evaluation, budgets: Budgets, parameters: Parameters
+    predicted: Window | NotRun, bundle: Bundle, evaluation: "Evaluation", budgets: Budgets, parameters: Parameters
 ) -> tuple[Checks, Figures]:
     """Is it good enough, and better than something simple?"""
     trained, baseline = (_metric(evaluation, model, budgets) for model in ("mlp", evaluation.linear))
@@ -92,7 +95,7 @@ def check_champion(
     return champion.check_champion(bundle, challenged, predicted, parameters.accepted_input_changes, asked)
 
 
-def check_parity(bundle: Bundle, measured: Parity, splits: Splits, budgets: Budgets, guard_checks: Checks) -> Checks:
+def check_parity(bundle: Bundle, measured: "Parity", splits: Splits, budgets: Budgets, guard_checks: Checks) -> Checks:
     """Do the trained network, the graph and the server's runtime agree?"""
     runtime = parity.check_runtime(bundle, splits["test"], budgets.model, _refused(guard_checks))
     return [parity.check_trained(bundle, measured, budgets.model), *runtime]
@@ -153,7 +156,7 @@ def _refused(checks: Checks) -> str | None:
     return None if refused is None else f"{refused.gate} refuses: {refused.name}"
 
 
-def _metric(evaluation: Evaluation, model: str, budgets: Budgets) -> float:
+def _metric(evaluation: "Evaluation", model: str, budgets: Budgets) -> float:
     metric = budgets.quality.metric
     measured = evaluation.models.get(model, {}).get(metric)
     if measured is None:

@@ -1,5 +1,7 @@
 """Parity gate: the trained network, its ONNX graph and the server's runtime give the same numbers."""
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 import onnxruntime as ort
 from pyarrow import dataset as ds
@@ -8,11 +10,13 @@ from contracts.budgets import Model as ModelBudget
 from contracts.bundle import Bundle
 from contracts.errors import InputError
 from contracts.report import Check
-from pipelines.packaging.parity import Parity
 from pipelines.scoring.columns import columns
 from pipelines.validation import window
 from pipelines.validation.window import not_run
 from serving.runtime import Model
+
+if TYPE_CHECKING:  # imports torch, which no gate needs
+    from pipelines.packaging.parity import Parity
 
 GATE = "parity"
 ROWS = 2048  # asked through the server's runtime and straight
@@ -20,7 +24,7 @@ SINGLE = 64  # of them, asked one by one as a client does
 PROBE = ("runtime and graph", "one row and many")
 
 
-def check_trained(bundle: Bundle, parity: Parity, budget: ModelBudget) -> Check:
+def check_trained(bundle: Bundle, parity: "Parity", budget: ModelBudget) -> Check:
     """The trained network against the graph over the whole test split, as packaging measured it."""
     name = "trained network and graph"
     if parity.digest != bundle.digest:

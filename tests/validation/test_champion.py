@@ -78,11 +78,11 @@ def test_one_segment_that_suffers_refuses(model: Bundle, other: Bundle, predicte
 
 
 def test_noise_in_small_segments_does_not_refuse(model: Bundle, other: Bundle, predicted: Window) -> None:
-    """A hundred and twenty segments of chance: one in twenty would look worse without Holm's correction."""
+    """Sixty segments of chance: one in twenty would look worse without Holm's correction."""
     random = np.random.default_rng(11)
     names = tuple(f"s{number}" for number in range(12))
     refusals = 0
-    for seed in range(10):
+    for seed in range(5):
         codes = random.integers(0, len(names), predicted.rows).astype(np.int32)
         shuffled = msgspec.structs.replace(
             challenge(predicted, seed, noise=0.05), segments={"chance": window.Segment(names=names, codes=codes)}
