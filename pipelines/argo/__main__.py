@@ -19,9 +19,9 @@ ENVIRONMENT = "argo"
 HEADER = "# Compiled by `make argo` from the pipelines and conf/argo/workflow.yml. Change those, not this.\n"
 
 
-def main() -> int:
+def main(words: list[str] | None = None) -> int:
     """Exit code: 0 when written or current, 1 when `--check` finds something stale, 2 for bad input."""
-    arguments = _arguments()
+    arguments = _arguments(words)
     try:
         files = {arguments.output / name: text for name, text in compiled(arguments.conf_source).items()}
         stale = [
@@ -74,7 +74,7 @@ def _text(manifest: Mapping[str, Any]) -> str:
     return HEADER + yaml.dump(manifest, Dumper=_Indented, sort_keys=False, width=float("inf"), allow_unicode=True)
 
 
-def _arguments() -> argparse.Namespace:
+def _arguments(words: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m pipelines.argo", description=__doc__)
     parser.add_argument("--check", action="store_true", help="write nothing; exit 1 when a committed file is stale")
     parser.add_argument(
@@ -83,7 +83,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument(
         "--conf-source", type=Path, default=Path("conf"), help="configuration folder (default: %(default)s)"
     )
-    return parser.parse_args()
+    return parser.parse_args(words)
 
 
 if __name__ == "__main__":

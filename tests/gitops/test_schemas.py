@@ -14,7 +14,8 @@ from tests.gitops.manifests import ENVIRONMENTS, ROOT, documents, of_kind, rollo
 
 OLDEST, NEWEST = "1.34", "1.37"  # what gitops/ is written for
 OWN = {"", "apps", "batch", "policy", "autoscaling"}
-FOLDERS = [*(f"gitops/envs/{environment}" for environment in ENVIRONMENTS), "gitops/argocd", "gitops/platform"]
+OTHERS = ["gitops/argocd", "gitops/platform", "gitops/workflows"]
+FOLDERS = [*(f"gitops/envs/{environment}" for environment in ENVIRONMENTS), *OTHERS]
 
 
 def group(document):
