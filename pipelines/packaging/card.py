@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator
 from contracts.bundle import Manifest, Provenance
 from pipelines.packaging.parameters import Parameters
 from pipelines.schema import Schema
-from pipelines.training.evaluation import MLP, Evaluation, Measured, Segment
+from pipelines.training.evaluation import METRICS, MLP, Evaluation, Measured, Segment
 
 NAMES = {
     "auc": "AUC",
@@ -56,23 +56,23 @@ def _data(evaluation: Evaluation, provenance: Provenance, schema: Schema) -> Ite
 def _quality(evaluation: Evaluation) -> Iterator[str]:
     yield f"Test rows of {evaluation.days} days; 95 % intervals resample whole days. Same features for all."
     yield ""
-    models = list(evaluation.models)
+    metrics = METRICS[evaluation.task]
     yield from _table(
-        ["metric", *(MODELS[name] for name in models)],
+        ["metric", *(MODELS[name] for name in evaluation.names)],
         (
-            [NAMES[metric], *(_figure(evaluation.models[name].get(metric)) for name in models)]
-            for metric in evaluation.models[MLP]
+            [NAMES[metric], *(_figure(evaluation.models[name].get(metric)) for name in evaluation.names)]
+            for metric in metrics
         ),
     )
     yield ""
     yield "By how much this model is better (paired over the same days; positive is better):"
     yield ""
-    others = list(evaluation.differences)
+    others = evaluation.names[1:]
     yield from _table(
         ["metric", *(f"than {MODELS[name]}" for name in others)],
         (
             [NAMES[metric], *(_figure(evaluation.differences[name].get(metric), "+") for name in others)]
-            for metric in evaluation.models[MLP]
+            for metric in metrics
         ),
     )
 
@@ -81,7 +81,7 @@ def _segments(evaluation: Evaluation) -> Iterator[str]:
     if not evaluation.segments:
         yield "None has enough rows, or none is configured."
         return
-    models = list(evaluation.models)
+    models = evaluation.names
 
     def row(segment: Segment) -> list[str]:
         figures = (_figure(segment.models.get(name)) for name in models)

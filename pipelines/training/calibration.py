@@ -36,6 +36,7 @@ def fit(task: str, scores: np.ndarray, labels: np.ndarray) -> Calibration:
 
 def loss(task: str, scores: np.ndarray, labels: np.ndarray) -> float:
     """Mean log loss of scores [n, width], or mean squared error for a regression."""
+    scores = scores.astype(np.float64)
     if task == "binary":
         return float(-np.mean(np.where(labels == 1, log_expit(scores[:, 0]), log_expit(-scores[:, 0]))))
     if task == "multiclass":

@@ -77,6 +77,11 @@ class Evaluation(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     device: str
 
     @property
+    def names(self) -> tuple[str, ...]:
+        """The models, this one first."""
+        return (MLP, self.linear, "boosting")
+
+    @property
     def linear(self) -> str:
         """The name of the linear baseline."""
         return next(name for name in self.models if name in ("logistic", "linear"))
