@@ -3,7 +3,7 @@
 import math
 from html import escape
 
-WIDTH, HEIGHT, LEFT, BOTTOM, TOP = 720, 240, 56, 32, 24
+WIDTH, HEIGHT, LEFT, RIGHT, BOTTOM, TOP = 720, 240, 56, 680, 32, 24
 INK, SOFT, LIMIT = "#1f4e79", "#57606a", "#cf222e"
 
 
@@ -20,9 +20,9 @@ def distribution(values: list[float], limits: dict[str, float], unit: str, bins:
     tallest = max(counts)
 
     def x(value: float) -> float:
-        return LEFT + (math.log10(value) - low) / (high - low or 1.0) * (WIDTH - LEFT - 8)
+        return LEFT + (math.log10(value) - low) / (high - low or 1.0) * (RIGHT - LEFT)
 
-    width = (WIDTH - LEFT - 8) / bins
+    width = (RIGHT - LEFT) / bins
     bars = (
         f'<rect x="{LEFT + place * width:.1f}" y="{_y(count, tallest):.1f}" width="{width * 0.9:.1f}" '
         f'height="{HEIGHT - BOTTOM - _y(count, tallest):.1f}" fill="{INK}"/>'
@@ -39,17 +39,16 @@ def over_time(values: list[float], limit: float, name: str) -> str:
     if not values:
         return _frame("nothing was measured")
     tallest = max(*values, limit) * 1.05
-    step = (WIDTH - LEFT - 8) / max(len(values) - 1, 1)
+    step = (RIGHT - LEFT) / max(len(values) - 1, 1)
     points = " ".join(f"{LEFT + place * step:.1f},{_y(value, tallest):.1f}" for place, value in enumerate(values))
     height = f"{_y(limit, tallest):.1f}"
-    right = WIDTH - 8
     return _frame(
         "",
         f'<polyline points="{points}" fill="none" stroke="{INK}" stroke-width="2"/>',
-        f'<line x1="{LEFT}" x2="{right}" y1="{height}" y2="{height}" stroke="{LIMIT}" stroke-dasharray="4"/>',
-        f'<text x="{right}" y="{height}" dy="-4" text-anchor="end" fill="{LIMIT}">{escape(name)}</text>',
+        f'<line x1="{LEFT}" x2="{RIGHT}" y1="{height}" y2="{height}" stroke="{LIMIT}" stroke-dasharray="4"/>',
+        f'<text x="{RIGHT}" y="{height}" dy="-4" text-anchor="end" fill="{LIMIT}">{escape(name)}</text>',
         _tick(LEFT, "0 s"),
-        _tick(WIDTH - 24, f"{len(values)} s"),
+        _tick(RIGHT, f"{len(values)} s"),
         _top(f"{tallest:,.0f}"),
     )
 
@@ -59,7 +58,7 @@ def _frame(text: str, *parts: str) -> str:
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" '
         'font-family="system-ui, sans-serif" font-size="12">'
-        f'<line x1="{LEFT}" x2="{WIDTH - 8}" y1="{base}" y2="{base}" stroke="{SOFT}"/>'
+        f'<line x1="{LEFT}" x2="{RIGHT}" y1="{base}" y2="{base}" stroke="{SOFT}"/>'
         + (f'<text x="{WIDTH / 2}" y="{HEIGHT / 2}" text-anchor="middle" fill="{SOFT}">{escape(text)}</text>')
         + "".join(parts)
         + "</svg>"
