@@ -24,6 +24,7 @@ export DO_NOT_TRACK := true
 export MLFLOW_DISABLE_TELEMETRY := true
 export KEDRO_DISABLE_TELEMETRY := true
 export DISABLE_LATEST_VERSION_CHECK := true
+export ORT_DISABLE_TELEMETRY := true
 # A model is ONNX, safetensors or JSON: MLflow need not unpickle anything.
 export MLFLOW_ALLOW_PICKLE_DESERIALIZATION := false
 

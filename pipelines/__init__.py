@@ -5,7 +5,13 @@ It stays light: importing `pipelines` imports nothing but the standard library.
 
 import os
 
-# No telemetry in any entry point. Set before Kedro, MLflow or Deepchecks are imported; DO_NOT_TRACK=1 would not stop
-# MLflow's, and Deepchecks' stops at any text, "False" too.
-for _switch in ("DO_NOT_TRACK", "MLFLOW_DISABLE_TELEMETRY", "KEDRO_DISABLE_TELEMETRY", "DISABLE_LATEST_VERSION_CHECK"):
+# No telemetry in any entry point, set before Kedro, MLflow, Deepchecks or onnxruntime are imported. DO_NOT_TRACK=1 would
+# not stop MLflow's, Deepchecks' stops at any text ("False" too), and onnxruntime's begins with its import.
+for _switch in (
+    "DO_NOT_TRACK",
+    "MLFLOW_DISABLE_TELEMETRY",
+    "KEDRO_DISABLE_TELEMETRY",
+    "DISABLE_LATEST_VERSION_CHECK",
+    "ORT_DISABLE_TELEMETRY",
+):
     os.environ.setdefault(_switch, "true")

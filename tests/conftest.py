@@ -15,6 +15,7 @@ os.environ.update(
     MLFLOW_DISABLE_TELEMETRY="true",
     KEDRO_DISABLE_TELEMETRY="true",
     DISABLE_LATEST_VERSION_CHECK="true",
+    ORT_DISABLE_TELEMETRY="true",
     MLFLOW_ALLOW_PICKLE_DESERIALIZATION="false",
     GIT_CONFIG_GLOBAL=str(ROOT / "tests" / "gitconfig"),
     GIT_CONFIG_NOSYSTEM="1",
