@@ -5,7 +5,7 @@ It stays light: importing `pipelines` imports nothing but the standard library.
 
 import os
 
-# No telemetry in any entry point, set before Kedro, MLflow, Deepchecks or onnxruntime are imported. DO_NOT_TRACK=1 would
+# No telemetry in any entry point, set before Kedro, MLflow, Deepchecks or onnxruntime are imported. DO_NOT_TRACK=1 does
 # not stop MLflow's, Deepchecks' stops at any text ("False" too), and onnxruntime's begins with its import.
 for _switch in (
     "DO_NOT_TRACK",
