@@ -1,14 +1,20 @@
-"""What a server is asked: rows drawn as the bundle's profile says they come, and the golden rows with their answers."""
+"""What a server is asked: rows drawn as the bundle's profile says they come, and the golden rows with their answers.
+
+`python -m loadtests.payloads DIR` prints a request for the bundle in DIR.
+"""
 
 import math
+import sys
 from collections.abc import Sequence
+from pathlib import Path
 from random import Random
 from typing import Any
 
 import msgspec
 from msgspec import Struct
 
-from contracts.bundle import Bundle, CategoricalProfile, Input, NumericProfile
+from contracts.bundle import Bundle, CategoricalProfile, Input, NumericProfile, load
+from contracts.errors import InputError
 
 DATATYPE = {"string": "BYTES", "bool": "BOOL", "int64": "INT64", "float32": "FP32"}
 DRAWN = 200  # different requests; more would only take memory
@@ -124,3 +130,19 @@ def _cast(column: Input, number: float) -> object:
 
 def _flat(values: Sequence) -> list[float]:
     return [value for row in values for value in (row if isinstance(row, list) else [row])]
+
+
+def main(line: Sequence[str]) -> int:
+    """Print a request with the golden rows of the bundle whose folder is the only argument."""
+    try:
+        if len(line) != 1:
+            raise InputError("arguments: name the folder of a bundle, and nothing else")
+        print(payloads(load(Path(line[0])), rows=1, seed=1).golden.body.decode())
+    except InputError as error:
+        print(error, file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
