@@ -1,6 +1,6 @@
 """What the model is worth on the test split, beside the baselines, and how sure that is.
 
-Intervals resample whole days (pipelines/validation/bootstrap.py): rows of a day share their trouble. Differences are
+Intervals resample whole days (pipelines/statistics/bootstrap.py): rows of a day share their trouble. Differences are
 paired: the same days for both models.
 """
 
@@ -13,12 +13,12 @@ from msgspec import Struct
 from pyarrow import dataset as ds
 
 from contracts.budgets import LOWER_IS_BETTER, Quality
+from pipelines.statistics.block_statistics import Statistic, reduce
+from pipelines.statistics.bootstrap import day_weights
 from pipelines.training import batches
 from pipelines.training import encoding as encodings
 from pipelines.training.encoding import Target
 from pipelines.training.model import Epoch
-from pipelines.validation.block_statistics import Statistic, reduce
-from pipelines.validation.bootstrap import day_weights
 
 FORMAT = 1
 METRICS = {

@@ -10,9 +10,10 @@ from msgspec import Struct
 
 from contracts.bundle import Bundle
 from contracts.report import Check, Figure, Status
-from pipelines.validation import bootstrap, figures, metric
-from pipelines.validation.block_statistics import Statistic
-from pipelines.validation.bootstrap import Interval
+from pipelines.statistics import bootstrap
+from pipelines.statistics.block_statistics import Statistic
+from pipelines.statistics.bootstrap import Interval
+from pipelines.validation import figures, metric
 from pipelines.validation.metric import Asked
 from pipelines.validation.window import NotRun, Window, not_run
 

@@ -6,7 +6,7 @@ from html import escape
 import numpy as np
 from msgspec import Struct
 
-from pipelines.validation.bootstrap import Interval
+from pipelines.statistics.bootstrap import Interval
 
 WIDTH, LEFT, RIGHT, TOP = 640, 150, 20, 24
 ROW = 20

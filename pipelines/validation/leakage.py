@@ -11,7 +11,8 @@ from pyarrow import dataset as ds
 from contracts.report import Check
 from pipelines import schema as schemas
 from pipelines.schema import Schema
-from pipelines.validation import block_statistics, window
+from pipelines.statistics import block_statistics
+from pipelines.validation import window
 from pipelines.validation.parameters import Leakage
 from pipelines.validation.split_tables import opened, quoted
 

@@ -7,9 +7,9 @@ import numpy as np
 from msgspec import Struct
 
 from contracts.budgets import Quality
-from pipelines.validation import block_statistics, bootstrap
-from pipelines.validation.block_statistics import Statistic
-from pipelines.validation.bootstrap import Interval
+from pipelines.statistics import block_statistics, bootstrap
+from pipelines.statistics.block_statistics import Statistic
+from pipelines.statistics.bootstrap import Interval
 from pipelines.validation.window import Segment, Window
 
 EVERY_ROW = slice(None)

@@ -5,9 +5,9 @@ from collections.abc import Mapping
 import numpy as np
 
 from contracts.report import Check, Figure, Status
+from pipelines.statistics.block_statistics import Statistic
+from pipelines.statistics.bootstrap import Interval
 from pipelines.validation import calibration, figures, metric
-from pipelines.validation.block_statistics import Statistic
-from pipelines.validation.bootstrap import Interval
 from pipelines.validation.calibration import Calibration
 from pipelines.validation.metric import Asked
 from pipelines.validation.window import NotRun, Segment, Window, not_run

@@ -5,7 +5,7 @@ from statistics import NormalDist
 import numpy as np
 from msgspec import Struct
 
-from pipelines.validation.block_statistics import Statistic
+from pipelines.statistics.block_statistics import Statistic
 
 
 class Interval(Struct, frozen=True, kw_only=True):

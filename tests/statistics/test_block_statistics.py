@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from sklearn import metrics
 
-from pipelines.validation import block_statistics, bootstrap
+from pipelines.statistics import block_statistics, bootstrap
 
 DAYS = 12
 REFERENCES = {

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from pipelines.validation import block_statistics, bootstrap
-from pipelines.validation.bootstrap import Interval
+from pipelines.statistics import block_statistics, bootstrap
+from pipelines.statistics.bootstrap import Interval
 
 
 def noisy_days(seed: int, days: int = 60, rows: int = 50) -> tuple[np.ndarray, np.ndarray]:
