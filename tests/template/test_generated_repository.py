@@ -16,7 +16,15 @@ LONG = {
     "owner_team": "retention-and-growth-analytics",
 }
 SHORT = {"model_name": "a", "repo_slug": "a", "github_owner": "b", "image": "c.io/d", "owner_team": "e"}
-QUICK = ("tests/architecture", "tests/contracts", "tests/gitops", "tests/argo")
+# Where the identity stands: documents, imports, manifests. The whole suite runs in the slow test.
+QUICK = (
+    *(f"tests/architecture/test_{name}.py" for name in ("documents", "house", "imports")),
+    *(
+        "tests/gitops",
+        "tests/argo",
+        "--deselect=tests/argo/test_manifests.py::test_another_process_compiles_the_same_bytes",
+    ),
+)
 
 
 @pytest.fixture
