@@ -5,6 +5,7 @@ Transfer-Encoding, Expect, Upgrade. docs/serving.md lists what is accepted and w
 """
 
 from collections.abc import Callable
+from typing import NoReturn
 
 import httptools
 
@@ -33,6 +34,8 @@ class RequestParser:
         self._limits, self._deliver, self._proceed = limits, deliver, proceed
         self._llhttp = httptools.HttpRequestParser(self)
         self._fed = 0  # bytes since the phase began
+        self._refused: Problem | None = None
+        self._stopped = False
 
     def feed(self, data: bytes) -> None:
         """Read on; raises Problem for what is refused, after which the connection holds nothing of use."""
@@ -57,31 +60,37 @@ class RequestParser:
             raise self._head_too_large()
 
     def _execute(self, data: bytes) -> None:
+        """Run llhttp, over and over where a client offers another protocol: go on in HTTP/1.1, as RFC 9110 allows.
+
+        httptools would take the body for the other protocol's, so a new parser gets the same head without the offer.
+        Clients that offer with every first request: java.net.http, curl --http2.
+        """
+        while (read := self._run(data)) is not None:
+            headers = (name + b": " + value + b"\r\n" for name, value in self.headers.items() if name != b"upgrade")
+            start = f"{self._method} ".encode() + self._target + f" HTTP/{self._version}\r\n".encode()
+            data = start + b"".join(headers) + b"\r\n" + data[read:]
+            self._llhttp = httptools.HttpRequestParser(self)
+            self.phase, self.requests = IDLE, self.requests - 1
+
+    def _run(self, data: bytes) -> int | None:
+        """The place up to which llhttp read where it stopped at an offer; None where there was none."""
         try:
             self._llhttp.feed_data(data)
         except httptools.HttpParserUpgrade as upgrade:
-            self._pass_over_upgrade(data[upgrade.args[0] :])
-        except httptools.HttpParserCallbackError as error:
-            if isinstance(error.__context__, Problem):
-                raise error.__context__ from None
-            if not isinstance(error.__context__, _StoppedError):
+            return upgrade.args[0]
+        except httptools.HttpParserCallbackError:
+            if self._refused is not None:
+                raise self._refused from None
+            if not self._stopped:
                 raise
         except httptools.HttpParserError as error:
             raise Problem(400, "malformed_http", f"{error}; speak HTTP/1.1, without TLS") from None
+        return None
 
-    def _pass_over_upgrade(self, rest: bytes) -> None:
-        """Go on in HTTP/1.1 where a client offers another protocol, as RFC 9110 allows.
-
-        httptools would take the body for the other protocol's, so a new parser gets the same head without the offer.
-        Clients that do this with every first request: java.net.http, curl --http2.
-        """
-        headers = (name + b": " + value + b"\r\n" for name, value in self.headers.items() if name != b"upgrade")
-        start = self._method.encode() + b" " + self._target + b" HTTP/1.1\r\n"
-        self.phase = IDLE
-        self.requests -= 1
-        self._llhttp = httptools.HttpRequestParser(self)
-        self._execute(start + b"".join(headers) + b"\r\n")
-        self._feed(rest)
+    def _refuse(self, problem: Problem) -> NoReturn:
+        """Refuse from within a callback: llhttp would not let the problem itself through."""
+        self._refused = problem
+        raise _StoppedError
 
     # --- llhttp's callbacks, in wire order
 
@@ -106,7 +115,7 @@ class RequestParser:
         if name not in self.headers:
             self.headers[name] = value
         elif name == b"host":
-            raise Problem(400, "malformed_http", "Host is there twice; send it once")
+            self._refuse(Problem(400, "malformed_http", "Host is there twice; send it once"))
         else:
             self.headers[name] += b", " + value
 
@@ -115,9 +124,9 @@ class RequestParser:
         self._version = self._llhttp.get_http_version()
         self._method = self._llhttp.get_method().decode()
         if self._version not in ("1.0", "1.1"):
-            raise Problem(505, "unsupported_version", "speak HTTP/1.1 or HTTP/1.0")
+            self._refuse(Problem(505, "unsupported_version", "speak HTTP/1.1 or HTTP/1.0"))
         if self._method == "CONNECT":
-            raise Problem(501, "unsupported_method", "this is not a proxy")
+            self._refuse(Problem(501, "unsupported_method", "this is not a proxy"))
         self._upgrade = self._llhttp.should_upgrade()
         if not self._upgrade:
             self._check_head(self.headers)
@@ -125,7 +134,7 @@ class RequestParser:
     def on_body(self, part: bytes) -> None:
         self._body_size += len(part)
         if self._body_size > self._limits.body_bytes:
-            raise self._body_too_large()
+            self._refuse(self._body_too_large())
         self._body.append(part)
 
     def on_message_complete(self) -> None:
@@ -133,31 +142,37 @@ class RequestParser:
             return
         self.phase = IDLE
         body = self._body[0] if len(self._body) == 1 else b"".join(self._body)
-        request = Request(self._method, _path(self._target), self.headers, body)
-        if not self._deliver(request, self._version, self._llhttp.should_keep_alive()):
+        path = _path(self._target)
+        if path is None:
+            self._refuse(Problem(400, "malformed_http", "the request target is no URL; send a path"))
+        request = Request(self._method, path, self.headers, body)
+        self._stopped = not self._deliver(request, self._version, self._llhttp.should_keep_alive())
+        if self._stopped:
             raise _StoppedError
 
     # --- what is decided before reading on
 
     def _check_head(self, headers: dict[bytes, bytes]) -> None:
         if b"host" not in headers and self._version == "1.1":
-            raise Problem(400, "malformed_http", "Host is missing; HTTP/1.1 asks for it")
+            self._refuse(Problem(400, "malformed_http", "Host is missing; HTTP/1.1 asks for it"))
         if (coding := headers.get(b"transfer-encoding")) is not None:
             if self._version == "1.0":
-                raise Problem(400, "malformed_http", "HTTP/1.0 has no Transfer-Encoding; send Content-Length")
+                self._refuse(Problem(400, "malformed_http", "HTTP/1.0 has no Transfer-Encoding; send Content-Length"))
             if coding.lower() != b"chunked":
-                raise Problem(501, "unsupported_transfer_encoding", "the only transfer encoding taken is chunked")
+                self._refuse(
+                    Problem(501, "unsupported_transfer_encoding", "the only transfer encoding taken is chunked")
+                )
         if int(headers.get(b"content-length", b"0")) > self._limits.body_bytes:
-            raise self._body_too_large()
+            self._refuse(self._body_too_large())
         if (expected := headers.get(b"expect")) is not None and self._version == "1.1":
             if expected.lower() != b"100-continue":
-                raise Problem(417, "expectation_failed", "the only expectation met is 100-continue")
+                self._refuse(Problem(417, "expectation_failed", "the only expectation met is 100-continue"))
             self._proceed()
 
     def _count_head(self, size: int) -> None:
         self._head_size += size
         if self._head_size > self._limits.head_bytes:
-            raise self._head_too_large()
+            self._refuse(self._head_too_large())
 
     def _head_too_large(self) -> Problem:
         return Problem(431, "head_too_large", f"send at most {self._limits.head_bytes} bytes of target and headers")
@@ -167,13 +182,13 @@ class RequestParser:
 
 
 class _StoppedError(Exception):
-    """Ends llhttp's run over the data at hand, when the connection closes after an answer."""
+    """Ends llhttp's run over the data at hand."""
 
 
-def _path(target: bytes) -> str:
+def _path(target: bytes) -> str | None:
     if not target.startswith(b"/"):  # absolute form, as proxies send it; "*" stays as it is
         try:
             target = httptools.parse_url(target).path or target
         except httptools.HttpParserInvalidURLError:
-            raise Problem(400, "malformed_http", "the request target is no URL; send a path") from None
+            return None
     return target.partition(b"?")[0].decode("latin-1")

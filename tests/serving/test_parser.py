@@ -179,6 +179,21 @@ def test_limits_hold_for_each_request_not_for_a_pipeline() -> None:
     assert len(Reader().feed(many).requests) == 20
 
 
+def test_offers_of_another_protocol_may_come_in_any_number() -> None:
+    offer = b"GET / HTTP/1.1\r\nHost: a\r\nUpgrade: h2c\r\nConnection: upgrade\r\n\r\n"
+    reader = Reader().feed(offer * 2000, post(b"last", b"Upgrade: a\r\nUpgrade: b\r\nConnection: upgrade\r\n"))
+    assert len(reader.requests) == 2001
+    assert reader.requests[-1].body == b"last"
+
+
+def test_a_refusal_within_another_failure_is_the_refusal() -> None:
+    try:
+        raise ValueError
+    except ValueError:
+        with pytest.raises(Problem):
+            Reader().feed(b"GET / HTTP/1.1\r\n\r\n")
+
+
 @given(st.binary(max_size=300), st.integers(0, len(STREAM)))
 def test_no_bytes_whatever_raise_anything_but_a_problem(noise: bytes, place: int) -> None:
     for data in (noise, STREAM[:place] + noise + STREAM[place:]):
