@@ -19,7 +19,10 @@ def choose(test: ds.Dataset, manifest: Manifest, rows: int) -> dict[str, list[An
     taken = test.take(pa.array(places), columns=[column.name for column in manifest.inputs])
     found: dict[str, list[Any]] = {}
     for column in manifest.inputs:
-        values = [_plain(value) for value in inference.columns(taken, [column])[column.name].tolist()]
+        absent = None if column.nullable else _instead(column)
+        values = [
+            value if _is_given(value) else absent for value in inference.columns(taken, [column])[column.name].tolist()
+        ]
         missing = None if column.nullable else values[0]
         unseen = UNSEEN if column.dtype == "string" else values[0]
         found[column.name] = [*values, missing, unseen]
@@ -42,9 +45,14 @@ def answer(model: bytes, inputs: dict[str, list[Any]], manifest: Manifest, targe
     )
 
 
-def _plain(value: Any) -> Any:
-    """As JSON has it: null for what is missing, and for infinity, which JSON does not have."""
-    return None if value == "" or (isinstance(value, float) and not np.isfinite(value)) else value
+def _is_given(value: Any) -> bool:
+    """Neither missing nor infinite, which JSON cannot say."""
+    return value != "" and not (isinstance(value, float) and not np.isfinite(value))
+
+
+def _instead(column: Input) -> Any:
+    """A value for a row that has none where there must be one."""
+    return UNSEEN if column.dtype == "string" else column.minimum or 0.0
 
 
 def _array(values: list[Any], column: Input) -> np.ndarray:

@@ -11,6 +11,7 @@ from kedro.io import AbstractDataset
 from kedro.utils import load_obj
 from kedro_datasets.ibis import FileDataset
 from pyarrow import dataset as ds
+from safetensors import SafetensorError
 
 from contracts import atomic
 from contracts.errors import InputError
@@ -94,7 +95,7 @@ class ModelStore:
         folder = self.folder(inputs_hash)
         try:
             found = models.decode((folder / "model.json").read_bytes(), (folder / "model.safetensors").read_bytes())
-        except (OSError, ValueError, msgspec.MsgspecError) as error:
+        except (OSError, SafetensorError, msgspec.MsgspecError) as error:
             raise InputError(f"{folder}: the model cannot be read: {error}; remove the folder and {AGAIN}") from error
         if found.inputs_hash != inputs_hash:
             raise InputError(f"{folder}: inputs_hash: is {found.inputs_hash}; remove the folder and {AGAIN}")

@@ -4,6 +4,7 @@ All of it comes from one table in file order with numpy and pyarrow, in one thre
 threads nor the order in which they finish can change a digit.
 """
 
+import logging
 from collections.abc import Sequence
 
 import numpy as np
@@ -15,13 +16,16 @@ from pipelines.training import encoding as encodings
 from pipelines.training.encoding import Category, Encoding, Number, Target
 from pipelines.training.parameters import Encoding as Parameters
 
+logger = logging.getLogger(__name__)
+
 
 def learn(sample: pa.Table, columns: Sequence[str], target: Target, how: Parameters) -> Encoding:
     """Learn how to encode `columns` of `sample`.
 
-    Strings become categories: the `most` frequent values that occur at least `least` times. Integers of at most
-    `levels` distinct values become a category too, beside being a number. Everything else is a number, with up to
-    `bins` quantile bins. A column without any value is refused: no model can use it.
+    Strings become categories: the `most_categories` frequent values, of those in at least `least_rows` rows. Integers
+    of at most `integer_levels` distinct values become a category too, beside being a number. All but strings are
+    numbers, with up to `bins` quantile bins. A string without a frequent value is left out, with a warning. A column
+    without any value is refused.
     """
     categories, numbers = [], []
     for name in columns:
@@ -30,13 +34,17 @@ def learn(sample: pa.Table, columns: Sequence[str], target: Target, how: Paramet
             raise InputError(
                 f"training: {name}: has no value in the training window; take it out of the features in the schema"
             )
-        kind = column.type
-        if _is_text(kind):
-            categories.append(_category(name, column, how))
-            continue
-        if pa.types.is_integer(kind) and pc.count_distinct(column).as_py() <= how.integer_levels:
-            categories.append(_category(name, column, how))
-        numbers.append(_number(name, encodings.values(column), how.bins))
+        text = _is_text(column.type)
+        if text or _is_level(column, how.integer_levels):
+            category = _category(name, column, how)
+            if category.values:
+                categories.append(category)
+            elif text:
+                logger.warning("%s: no value is in %d rows or more: the model does without it", name, how.least_rows)
+        if not text:
+            numbers.append(_number(name, encodings.values(column), how.bins))
+    if not categories and not numbers:
+        raise InputError("training: features: no column is left to learn from; choose others in the schema")
     return Encoding(categories=tuple(categories), numbers=tuple(numbers), target=target)
 
 
@@ -100,6 +108,10 @@ def _apart(edges: np.ndarray, least: float) -> list[float]:
         if edge - kept[-1] > least:
             kept.append(float(edge))
     return kept
+
+
+def _is_level(column: pa.ChunkedArray, most: int) -> bool:
+    return pa.types.is_integer(column.type) and pc.count_distinct(column).as_py() <= most
 
 
 def _is_text(kind: pa.DataType) -> bool:

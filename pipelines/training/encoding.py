@@ -144,7 +144,7 @@ def labels(batch: pa.RecordBatch | pa.Table, target: Target) -> np.ndarray:
     if target.task == "multiclass":
         index = pc.index_in(column.cast(pa.string()), value_set=pa.array(target.classes, pa.string()))
         return pc.fill_null(index, -1).to_numpy(zero_copy_only=False).astype(np.int64)
-    return column.cast(pa.float32()).to_numpy(zero_copy_only=False)
+    return np.array(column.cast(pa.float32()).to_numpy(zero_copy_only=False))  # a copy: torch wants to own it
 
 
 def _flat(column: pa.Array | pa.ChunkedArray) -> pa.Array:

@@ -1,11 +1,11 @@
+from collections.abc import Iterator
+
 import pytest
-import torch
+from threadpoolctl import threadpool_limits
 
 
-@pytest.fixture(autouse=True)
-def one_thread():
+@pytest.fixture(scope="session", autouse=True)
+def one_thread() -> Iterator[None]:
     """Small batches gain nothing from a second thread, and lose much where others want it."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+    with threadpool_limits(1):
+        yield

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 from pyarrow import dataset as ds
+from threadpoolctl import threadpool_limits
 
 from pipelines.training import batches, devices, encoder, fitting, progress
 from pipelines.training.encoding import Encoded, Encoding
@@ -60,8 +61,7 @@ def test_it_stops_when_patience_epochs_brought_nothing(data):
 def test_the_same_seed_gives_the_same_weights_with_any_number_of_threads(data):
     weights = []
     for threads, seed in ((1, 1), (2, 1), (3, 1), (1, 2)):
-        torch.set_num_threads(threads)
-        with devices.deterministic(seed):
+        with threadpool_limits(threads), devices.deterministic(seed):
             found = fit(*data, seed=seed, maximum_epochs=2)
             list(found.epochs())
         weights.append(found.best)
