@@ -15,3 +15,5 @@ for _switch in (
     "ORT_DISABLE_TELEMETRY",
 ):
     os.environ.setdefault(_switch, "true")
+# MLflow loads pickles unless it is told not to; nothing of ours is one.
+os.environ.setdefault("MLFLOW_ALLOW_PICKLE_DESERIALIZATION", "false")
