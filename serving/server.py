@@ -2,6 +2,8 @@
 
 import asyncio
 import errno
+import socket
+from contextlib import suppress
 from email.utils import formatdate
 
 from contracts.errors import InputError
@@ -10,6 +12,9 @@ from serving.exchange import Handler
 from serving.limits import Limits
 
 BACKLOG = 1024
+# Between closing the port and closing idle connections: what is on its way on them is still answered, with
+# `Connection: close`. Closed at once, a connection whose request lies unread in the socket would be reset.
+LAST_LOOK_SECONDS = 0.1
 
 
 class Server:
@@ -21,27 +26,32 @@ class Server:
         self.date = b""  # the value of the Date header
         self.now = asyncio.get_running_loop().time
         self._connections: set[Connection] = set()
+        self._socket: socket.socket | None = None
         self._listener: asyncio.Server | None = None
         self._ticks: asyncio.Task | None = None
         self._empty = asyncio.Event()
 
     async def listen(self, host: str, port: int) -> str:
         """Open the port (0: any free one) and give its URL; raises InputError when it cannot be had."""
-        loop = asyncio.get_running_loop()
         try:
-            self._listener = await loop.create_server(lambda: Connection(self), host, port, backlog=BACKLOG)
+            family = socket.AF_INET6 if ":" in host else socket.AF_INET
+            self._socket = socket.create_server((host, port), family=family, backlog=BACKLOG)
         except OSError as error:
             reason = "is in use" if error.errno == errno.EADDRINUSE else f"cannot be opened ({error.strerror})"
             raise InputError(f"{host}:{port}: port: {reason}; stop what holds it or choose another one") from error
+        self._socket.setblocking(False)
+        loop = asyncio.get_running_loop()
+        self._listener = await loop.create_server(lambda: Connection(self), sock=self._socket, backlog=BACKLOG)
         self._ticks = asyncio.create_task(self._tick())
-        address, port = self._listener.sockets[0].getsockname()[:2]
+        address, port = self._socket.getsockname()[:2]
         return f"http://[{address}]:{port}" if ":" in address else f"http://{address}:{port}"
 
     async def close(self, seconds: float) -> int:
         """Listen no more, answer what has begun, for at most `seconds`; gives how many connections were cut off."""
         self.draining = True
-        if self._listener:
-            self._listener.close()
+        await self._stop_listening()
+        if self._connections:
+            await asyncio.sleep(LAST_LOOK_SECONDS)
         for connection in list(self._connections):
             connection.finish()
         if self._connections:
@@ -77,6 +87,21 @@ class Server:
     def connections(self) -> int:
         """Connections that are open."""
         return len(self._connections)
+
+    async def _stop_listening(self) -> None:
+        """Close the port. Who has connected, but is not yet accepted, is accepted first, or would be reset."""
+        if self._listener is None or self._socket is None:
+            return
+        waiting = []
+        with suppress(OSError):  # until nobody waits any more
+            while True:
+                waiting.append(self._socket.accept()[0])
+        with suppress(OSError):
+            self._socket.shutdown(socket.SHUT_RDWR)  # from now on new clients are refused; close() takes effect later
+        self._listener.close()
+        loop = asyncio.get_running_loop()
+        for accepted in waiting:
+            await loop.connect_accepted_socket(lambda: Connection(self), accepted)
 
     async def _tick(self) -> None:
         """Once a second: the date, and the deadlines. One sweep costs less than a timer for every request."""

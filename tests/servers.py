@@ -38,20 +38,30 @@ def python() -> Path:
     return ROOT / os.environ.get("VENV_SERVE", ".venv-serve") / "bin" / "python"
 
 
+# Serves as it does where there is no uvloop: asyncio's own event loop.
+WITHOUT_UVLOOP = "import sys; sys.modules['uvloop'] = None; from serving.__main__ import main; sys.exit(main())"
+
+
 def start(
-    bundle: Path, *arguments: str, ports: tuple[int, int] = (0, 0), environment: dict[str, str] | None = None
+    bundle: Path,
+    *arguments: str,
+    ports: tuple[int, int] = (0, 0),
+    environment: dict[str, str] | None = None,
+    uvloop: bool = True,
 ) -> subprocess.Popen:
     """`python -m serving` on free ports."""
-    command = [python(), "-m", "serving", "--bundle", bundle]
+    command = [python(), *(["-m", "serving"] if uvloop else ["-c", WITHOUT_UVLOOP]), "--bundle", bundle]
     command += ["--port", str(ports[0]), "--management-port", str(ports[1]), *arguments]
     pipe = subprocess.PIPE
     return subprocess.Popen(command, cwd=ROOT, env=environment, text=True, stdout=pipe, stderr=pipe)
 
 
 @contextmanager
-def running(bundle: Path, *arguments: str, environment: dict[str, str] | None = None) -> Iterator[Running]:
+def running(
+    bundle: Path, *arguments: str, environment: dict[str, str] | None = None, uvloop: bool = True
+) -> Iterator[Running]:
     """A server that is ready; it is stopped at the end, whatever happened."""
-    process = start(bundle, *arguments, environment=environment)
+    process = start(bundle, *arguments, environment=environment, uvloop=uvloop)
     try:
         line = process.stdout.readline()
         assert line.startswith("ready "), line + process.stderr.read()

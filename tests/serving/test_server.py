@@ -7,7 +7,10 @@ import shutil
 import signal
 import socket
 import subprocess
+import threading
+from collections import Counter
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 
@@ -230,6 +233,34 @@ def test_told_to_stop_it_finishes_what_has_begun(bundle: Bundle, expected: list[
         begun.close()
         output, errors = server.process.communicate(timeout=20)
         assert (server.process.returncode, output, errors) == (0, "stopped cut_off=0\n", "")
+
+
+@pytest.mark.parametrize("uvloop", [True, False])
+def test_stopped_under_load_it_loses_no_request(bundle: Bundle, uvloop: bool) -> None:
+    enough = threading.Semaphore(0)
+
+    def ask(port: int) -> Counter[str]:
+        """Requests until the port is closed, by what became of them."""
+        seen: Counter[str] = Counter()
+        client = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+        while True:
+            try:
+                client.request("POST", INFER, body(ROWS))
+                seen[str(client.getresponse().read()[:14])] += 1
+                enough.release()
+            except ConnectionRefusedError:
+                return seen
+            except OSError as error:
+                seen[type(error).__name__] += 1
+                client.close()
+
+    with servers.running(bundle.path, "--drain-seconds", "0.1", uvloop=uvloop) as server, ThreadPoolExecutor(8) as pool:
+        asking = [pool.submit(ask, server.port) for _ in range(8)]
+        for _ in range(200):
+            enough.acquire()
+        server.process.terminate()
+        seen = sum((one.result() for one in asking), Counter())
+        assert (set(seen), server.process.wait(20)) == ({str(b'{"model_name":')}, 0)
 
 
 def test_a_request_that_never_ends_does_not_hold_the_server_for_ever(bundle: Bundle) -> None:
