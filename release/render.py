@@ -88,7 +88,7 @@ patches:
           requests: {{cpu: "{scaling.cpu}", memory: {scaling.memory}}}
           limits: {{cpu: "{scaling.cpu}", memory: {scaling.memory}}}
       # leaving takes {lag} s until no router sends any more, {goodbye} s in which answers close kept connections, and
-      # up to {flight} s for what is in flight: {lag + goodbye + flight} s of the {grace} s after which the pod is killed
+      # up to {flight} s for what is in flight: {lag + goodbye + flight} s of the {grace} s until the pod is killed
       - op: add
         path: /spec/template/spec/containers/0/lifecycle
         value: {{preStop: {{sleep: {{seconds: {lag}}}}}}}
