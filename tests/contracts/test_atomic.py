@@ -8,6 +8,7 @@ import signal
 import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -78,39 +79,39 @@ def test_a_file_written_by_a_writer_killed_at_any_step_is_the_old_one_or_the_new
     assert file.read_text() == "new" * 1000
 
 
-@pytest.fixture
-def full_disk():
-    """No file may grow beyond 64 bytes in this process: what a full disk looks like, without root and on every system."""
+@contextmanager
+def full_disk() -> Iterator[None]:
+    """No file grows beyond 64 bytes: what a full disk looks like, without root and on every system.
+
+    Only for the write itself: pytest's own output may be such a file.
+    """
     signalled = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)  # else the kernel kills us instead of failing the write
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-
-    def fill():
-        resource.setrlimit(resource.RLIMIT_FSIZE, (64, hard))
-
-    yield fill
-    resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-    signal.signal(signal.SIGXFSZ, signalled)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (64, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        signal.signal(signal.SIGXFSZ, signalled)
 
 
 def everything(folder: Path) -> list[str]:
     return sorted(str(path.relative_to(folder)) for path in folder.rglob("*"))
 
 
-def test_a_full_disk_is_one_line_and_leaves_nothing(tmp_path, full_disk):
+def test_a_full_disk_is_one_line_and_leaves_nothing(tmp_path):
     store = tmp_path / "store"
-    full_disk()
-    with pytest.raises(InputError) as refused:
+    with full_disk(), pytest.raises(InputError) as refused:
         bundle.write(store, contents())
     assert "cannot be written: File too large; free some space or choose another place" in str(refused.value)
     assert "\n" not in str(refused.value)
     assert everything(tmp_path) == ["store"]
 
 
-def test_a_full_disk_keeps_what_was_there(tmp_path, full_disk):
+def test_a_full_disk_keeps_what_was_there(tmp_path):
     file = tmp_path / "document.json"
     atomic.write_text(file, "old")
-    full_disk()
-    with pytest.raises(InputError, match="cannot be written: File too large"):
+    with full_disk(), pytest.raises(InputError, match="cannot be written: File too large"):
         atomic.write_bytes(file, b"x" * 100)
     assert (everything(tmp_path), file.read_text()) == (["document.json"], "old")
 
