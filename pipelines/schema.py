@@ -5,7 +5,7 @@ Nothing here knows a column by name: another table is another file.
 """
 
 import datetime as dt
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -176,9 +176,9 @@ def moment(table: Table, columns: set[str], at: str | None = None) -> str | None
     return f"CASE WHEN {missing} THEN NULL ELSE greatest({', '.join(found)}) END"
 
 
-def early(table: Table) -> tuple[str, ...]:
-    """The columns of a row, stored and derived, that are known with it."""
-    return tuple(name for name in (*table.columns, *table.derive) if not _late(table, {name}))
+def early(table: Table, knows: Collection[str] = ()) -> tuple[str, ...]:
+    """The columns of a row, stored and derived, that are known with it, or as soon as those in `knows` are."""
+    return tuple(name for name in (*table.columns, *table.derive) if _late(table, {name}) <= set(knows))
 
 
 def stored(table: Table, columns: set[str]) -> set[str]:

@@ -46,8 +46,7 @@ def _latest_row(
 
 
 def _columns(other: ibis.Table, name: str, join: Join, table: Table) -> dict[str, ibis.Value]:
-    visible = [*early(table), *(column for column in join.knows if column not in early(table))]
-    return {f"{name}.{column}": other[column] for column in visible}
+    return {f"{name}.{column}": other[column] for column in early(table, join.knows)}
 
 
 def _match(other: ibis.Table, name: str, join: Join) -> dict[str, ibis.Value]:
