@@ -22,6 +22,12 @@ COMPARED = ("not worse than the champion", "no segment worse")
 FIRST = "no champion was named: this is a first release (validation.champion)"
 
 
+class Running(Struct, frozen=True, kw_only=True):
+    """What runs now, if anything does."""
+
+    bundle: Bundle | None
+
+
 class Difference(Struct, frozen=True, kw_only=True):
     """A segment's difference, positive where the candidate is better, and its p-value after Holm's correction."""
 

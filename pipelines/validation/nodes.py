@@ -4,7 +4,6 @@ The model guard comes first: until it has let a file through, no gate loads it, 
 """
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from ibis import Table
 
@@ -28,21 +27,20 @@ from pipelines.validation import (
     verdict,
     window,
 )
+from pipelines.validation.champion import Running
 from pipelines.validation.metric import Asked
 from pipelines.validation.parameters import Parameters
+from pipelines.validation.parity import Measured
+from pipelines.validation.quality import Evaluation
 from pipelines.validation.window import NotRun, Window
-
-if TYPE_CHECKING:  # these modules import torch, and no gate needs it
-    from pipelines.packaging.parity import Parity
-    from pipelines.training.evaluation import Evaluation
 
 Checks = list[Check]
 Figures = list[Figure]
 
 
-def fetch_champion(parameters: Parameters) -> Bundle | None:
-    """The bundle that runs now, verified; None when none is named."""
-    return bundles.load(Path(parameters.champion)) if parameters.champion else None
+def fetch_champion(parameters: Parameters) -> Running:
+    """The bundle that runs now, verified, if one is named."""
+    return Running(bundle=bundles.load(Path(parameters.champion)) if parameters.champion else None)
 
 
 def check_model_guard(bundle: Bundle, budgets: Budgets, parameters: Parameters) -> Checks:
@@ -68,34 +66,35 @@ def check_leakage(schema: Schema, splits: Splits, parameters: Parameters, schema
 
 
 def predict(
-    bundle: Bundle, challenged: Bundle | None, splits: Splits, parameters: Parameters, guard_checks: Checks
+    bundle: Bundle, running: Running, splits: Splits, parameters: Parameters, guard_checks: Checks
 ) -> Window | NotRun:
     """What both models say about the test window; NotRun when the guard refuses or the rows do not fit."""
     if refused := _refused(guard_checks):
         return NotRun(reason=refused)
     try:
-        return window.predict_both(splits["test"], bundle, challenged, parameters.batch_rows)
+        return window.predict_both(splits["test"], bundle, running.bundle, parameters.batch_rows)
     except InputError as error:
         return NotRun(reason=str(error))
 
 
 def check_quality(
-    predicted: Window | NotRun, bundle: Bundle, evaluation: "Evaluation", budgets: Budgets, parameters: Parameters
+    predicted: Window | NotRun, bundle: Bundle, evaluation: Evaluation, budgets: Budgets, parameters: Parameters
 ) -> tuple[Checks, Figures]:
     """Is it good enough, and better than something simple?"""
-    trained, baseline = (_metric(evaluation, model, budgets) for model in ("mlp", evaluation.linear))
+    name = budgets.quality.metric
+    trained, baseline = (quality.evaluated(evaluation, model, name) for model in (quality.TRAINED, evaluation.linear))
     return quality.check_quality(predicted, trained, baseline, _asked(bundle, budgets, parameters))
 
 
 def check_champion(
-    predicted: Window | NotRun, bundle: Bundle, challenged: Bundle | None, budgets: Budgets, parameters: Parameters
+    predicted: Window | NotRun, bundle: Bundle, running: Running, budgets: Budgets, parameters: Parameters
 ) -> tuple[Checks, Figures]:
     """Is it at least as good as what runs now?"""
     asked = _asked(bundle, budgets, parameters)
-    return champion.check_champion(bundle, challenged, predicted, parameters.accepted_input_changes, asked)
+    return champion.check_champion(bundle, running.bundle, predicted, parameters.accepted_input_changes, asked)
 
 
-def check_parity(bundle: Bundle, measured: "Parity", splits: Splits, budgets: Budgets, guard_checks: Checks) -> Checks:
+def check_parity(bundle: Bundle, measured: Measured, splits: Splits, budgets: Budgets, guard_checks: Checks) -> Checks:
     """Do the trained network, the graph and the server's runtime agree?"""
     runtime = parity.check_runtime(bundle, splits["test"], budgets.model, _refused(guard_checks))
     return [parity.check_trained(bundle, measured, budgets.model), *runtime]
@@ -124,7 +123,7 @@ def check_deepchecks(
 
 def write_report(
     bundle: Bundle,
-    challenged: Bundle | None,
+    running: Running,
     predicted: Window | NotRun,
     parameters: Parameters,
     *gates: Checks | Figures,
@@ -135,7 +134,7 @@ def write_report(
     figures = [part for part in everything if isinstance(part, Figure)]
     facts = {
         "bundle": bundle.digest,
-        "champion": challenged.digest if challenged else "none",
+        "champion": running.bundle.digest if running.bundle else "none",
         "trained on": f"{bundle.provenance.data_from} to {bundle.provenance.data_until}",
     }
     if isinstance(predicted, Window):
@@ -154,17 +153,6 @@ def _refused(checks: Checks) -> str | None:
     """Why a later gate may not run, if a check of an earlier one refuses."""
     refused = next((check for check in checks if check.refused), None)
     return None if refused is None else f"{refused.gate} refuses: {refused.name}"
-
-
-def _metric(evaluation: "Evaluation", model: str, budgets: Budgets) -> float:
-    metric = budgets.quality.metric
-    measured = evaluation.models.get(model, {}).get(metric)
-    if measured is None:
-        known = ", ".join(evaluation.models.get(model, {})) or "none"
-        raise InputError(
-            f"conf/base/budgets.yml: quality.metric: {metric} is not measured for this task; choose one of {known}"
-        )
-    return measured.value
 
 
 def _asked(bundle: Bundle, budgets: Budgets, parameters: Parameters) -> Asked:

@@ -1,6 +1,6 @@
 """Parity gate: the trained network, its ONNX graph and the server's runtime give the same numbers."""
 
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 import numpy as np
 import onnxruntime as ort
@@ -15,23 +15,31 @@ from pipelines.validation import window
 from pipelines.validation.window import not_run
 from serving.runtime import Model
 
-if TYPE_CHECKING:  # imports torch, which no gate needs
-    from pipelines.packaging.parity import Parity
-
 GATE = "parity"
 ROWS = 2048  # asked through the server's runtime and straight
 SINGLE = 64  # of them, asked one by one as a client does
 PROBE = ("runtime and graph", "one row and many")
 
 
-def check_trained(bundle: Bundle, parity: "Parity", budget: ModelBudget) -> Check:
+class Measured(Protocol):
+    """What packaging found: pipelines.packaging.parity.Parity, whose module needs torch, which no gate needs."""
+
+    @property
+    def digest(self) -> str: ...
+    @property
+    def rows(self) -> int: ...
+    @property
+    def maximum_error(self) -> float: ...
+
+
+def check_trained(bundle: Bundle, measured: Measured, budget: ModelBudget) -> Check:
     """The trained network against the graph over the whole test split, as packaging measured it."""
     name = "trained network and graph"
-    if parity.digest != bundle.digest:
-        detail = f"packaging measured {parity.digest[:23]}…, another bundle; run packaging again"
+    if measured.digest != bundle.digest:
+        detail = f"packaging measured {measured.digest[:23]}…, another bundle; run packaging again"
         return Check(gate=GATE, name=name, status="not_run", detail=detail)
-    good = parity.maximum_error <= budget.parity_tolerance
-    return _check(name, good, parity.maximum_error, budget.parity_tolerance, f"over {parity.rows} rows")
+    good = measured.maximum_error <= budget.parity_tolerance
+    return _check(name, good, measured.maximum_error, budget.parity_tolerance, f"over {measured.rows} rows")
 
 
 def check_runtime(bundle: Bundle, split: ds.Dataset, budget: ModelBudget, refused: str | None) -> list[Check]:

@@ -1,9 +1,11 @@
 """Quality gate: is the model good enough to be asked at all, and better than something simple?"""
 
 from collections.abc import Mapping
+from typing import Protocol
 
 import numpy as np
 
+from contracts.errors import InputError
 from contracts.report import Check, Figure, Status
 from pipelines.statistics.block_statistics import Statistic
 from pipelines.statistics.bootstrap import Interval
@@ -16,6 +18,32 @@ GATE = "quality"
 # The evaluation asked the trained network, the gate asks the bundle: rounding moves a metric less than this.
 AGREEMENT = 0.001
 CANDIDATE = "candidate"
+TRAINED = "mlp"  # what training's evaluation calls the model that became the bundle
+
+
+class Measured(Protocol):
+    """A figure of the evaluation."""
+
+    @property
+    def value(self) -> float: ...
+
+
+class Evaluation(Protocol):
+    """What training found: pipelines.training.evaluation.Evaluation, whose module needs torch, which no gate needs."""
+
+    @property
+    def models(self) -> Mapping[str, Mapping[str, Measured]]: ...
+    @property
+    def linear(self) -> str: ...
+
+
+def evaluated(evaluation: Evaluation, model: str, name: str) -> float:
+    """A model's metric over the test window; raises InputError when the task has no such metric."""
+    figures_of_model = evaluation.models[model]
+    if name not in figures_of_model:
+        known = ", ".join(figures_of_model)
+        raise InputError(f"conf/base/budgets.yml: quality.metric: this task has no {name}; choose one of {known}")
+    return figures_of_model[name].value
 
 
 def check_quality(
