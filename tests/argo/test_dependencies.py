@@ -76,6 +76,7 @@ def test_every_pipeline_comes_after_those_it_waits_for(parts):
 
 
 def test_the_registered_pipelines_wait_for_each_other_as_kedros_nodes_do():
+    assert set(REGISTERED) == {*DATA, *TRAIN}
     waiting = waits_for(REGISTERED)
     whole = REGISTRY["__default__"]
     home = {n.name: name for name, part in REGISTERED.items() for n in part.nodes}

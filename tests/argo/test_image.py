@@ -42,13 +42,14 @@ def test_what_is_copied_is_sent_to_the_builder_and_tests_and_secrets_are_not():
 @pytest.fixture
 def image(tmp_path):
     """The file system of a pod, as far as it matters: what is copied, no git, an empty volume."""
+    srv = tmp_path / "srv"
+    srv.mkdir()
     for name in COPIED:
-        source = ROOT / name
-        if source.is_dir():
-            shutil.copytree(source, tmp_path / "srv" / name, ignore=shutil.ignore_patterns("__pycache__", "local"))
+        if (ROOT / name).is_dir():
+            shutil.copytree(ROOT / name, srv / name, ignore=shutil.ignore_patterns("__pycache__", "local"))
         else:
-            shutil.copy(source, tmp_path / "srv" / name)
-    return tmp_path / "srv"
+            shutil.copy(ROOT / name, srv / name)
+    return srv
 
 
 def pod(image, environments, pipeline, *arguments):
@@ -60,6 +61,7 @@ def pod(image, environments, pipeline, *arguments):
         "VENV_VALIDATE": str(environments["validate"].parents[1]),
         "PYTHONDONTWRITEBYTECODE": "1",
         "GIT_SHA": "0" * 40,
+        "GIT_PYTHON_REFRESH": "quiet",
     }
     command = [kedro, "run", "--env", "argo", "--pipelines", pipeline, "--params", "", *arguments]
     done = subprocess.run(command, cwd=image, env=environment, capture_output=True, text=True)
@@ -71,6 +73,7 @@ def written_outside(image, before):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1800)  # the whole reference data, with a new interpreter for each pipeline
 def test_pod_after_pod_gets_from_the_sources_to_a_registered_version(image, environments):
     registry = Registry()
     before = set(image.rglob("*"))
