@@ -11,6 +11,8 @@ ROOT = Path(__file__).resolve().parents[2]
 ENVIRONMENTS = tuple(sorted(file.parent.name for file in (ROOT / "gitops" / "envs").glob("*/kustomization.yaml")))
 RUNS = pin.Pin("7-0123456789ab", "sha256:" + "a" * 64)
 NEXT = pin.Pin("8-ba9876543210", "sha256:" + "b" * 64)
+# The name that the repository's images have, as its own release files say.
+IMAGE = yaml.safe_load((ROOT / pin.path("staging")).read_text())["images"][0]["newName"]
 
 
 def copy(folder: Path) -> Path:

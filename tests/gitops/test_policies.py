@@ -4,7 +4,7 @@ import copy
 
 import pytest
 
-from tests.gitops.manifests import ENVIRONMENTS, RUNS, documents, of_kind, pod, rollout, server, set_pin
+from tests.gitops.manifests import ENVIRONMENTS, IMAGE, RUNS, documents, of_kind, pod, rollout, server, set_pin
 from tests.gitops.manifests import copy as gitops_copy
 from tests.gitops.policies import POLICIES, breaches
 
@@ -134,8 +134,8 @@ BREAKS = {
         put("ports", [{"name": "http", "containerPort": 8080}]),
     ],
     "the_image_is_named_by_digest": [
-        put("image", "ghcr.io/slipway-ml/late-arrivals:latest"),
-        put("image", "ghcr.io/slipway-ml/late-arrivals:none"),
+        put("image", f"{IMAGE}:latest"),
+        put("image", f"{IMAGE}:none"),
         put("image", "model-server@sha256:" + "a" * 64),
         put("..initContainers", [{"name": "sidecar", "image": "busybox"}]),
     ],

@@ -6,7 +6,7 @@ import yaml
 
 from release import pin, render
 from release.cli import main
-from tests.gitops.manifests import ENVIRONMENTS, NEXT, ROOT, RUNS, copy, documents, rollout, server, set_pin
+from tests.gitops.manifests import ENVIRONMENTS, IMAGE, NEXT, ROOT, RUNS, copy, documents, rollout, server, set_pin
 
 BUDGETS = "conf/base/budgets.yml"
 
@@ -28,7 +28,7 @@ def test_the_rendered_image_changes_with_the_line_and_nothing_else_does(gitops, 
     before = render.manifests(gitops, environment)
     set_pin(gitops, environment, NEXT)
     after = render.manifests(gitops, environment)
-    assert f"image: ghcr.io/slipway-ml/late-arrivals:{NEXT}\n" in after
+    assert f"image: {IMAGE}:{NEXT}\n" in after
     assert after == before.replace(str(RUNS), str(NEXT))
     assert before.count(str(RUNS)) == 1
 
@@ -68,7 +68,7 @@ def test_as_a_kustomization_the_line_would_change_nothing_without_a_word(gitops)
 @pytest.mark.parametrize("environment", ENVIRONMENTS)
 def test_an_environment_that_runs_nothing_renders_without_a_digest(gitops, environment):
     rendered = documents(gitops / "gitops/envs" / environment)
-    assert server(rendered)["image"] == "ghcr.io/slipway-ml/late-arrivals:none"
+    assert server(rendered)["image"] == f"{IMAGE}:none"
     assert "sha256" not in server(rendered)["image"]
 
 

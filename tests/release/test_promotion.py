@@ -4,6 +4,7 @@ import subprocess
 import pytest
 
 from release import pin
+from tests.gitops.manifests import IMAGE
 from tests.release.workshop import PRODUCTION, STAGING, release
 
 
@@ -275,7 +276,7 @@ def test_show_says_what_runs_since_when_and_by_which_commit(repository):
     repository.released("production", "one")
     shown = json.loads(repository.run("show", "production", "--json", "--layout", str(repository.images.layout)).output)
     assert shown["tag"] == repository.images["one"].partition("@")[0]
-    assert shown["image"] == f"ghcr.io/slipway-ml/late-arrivals:{repository.images['one']}"
+    assert shown["image"] == f"{IMAGE}:{repository.images['one']}"
     assert shown["bundle_digest"] == repository.images.digests["one"]
     assert shown["commit"] == repository.truth("log", "-1", "--format=%H", "main^2")
     assert shown["gates"] == "passed"
