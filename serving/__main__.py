@@ -134,7 +134,7 @@ def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop]:
     try:
         import uvloop
     except ImportError:  # there is none for Windows; everything works without it, only slower
-        return asyncio.new_event_loop
+        return asyncio.SelectorEventLoop
     return uvloop.new_event_loop
 
 

@@ -24,10 +24,11 @@ class Server:
         self.handler, self.limits = handler, limits
         self.draining = False
         self.date = b""  # the value of the Date header
-        self.now = asyncio.get_running_loop().time
+        self._loop = asyncio.get_running_loop()
+        self.now = self._loop.time
         self._connections: set[Connection] = set()
         self._socket: socket.socket | None = None
-        self._listener: asyncio.Server | None = None
+        self._joining: set[asyncio.Task] = set()
         self._ticks: asyncio.Task | None = None
         self._empty = asyncio.Event()
 
@@ -40,8 +41,7 @@ class Server:
             reason = "is in use" if error.errno == errno.EADDRINUSE else f"cannot be opened ({error.strerror})"
             raise InputError(f"{host}:{port}: port: {reason}; stop what holds it or choose another one") from error
         self._socket.setblocking(False)
-        loop = asyncio.get_running_loop()
-        self._listener = await loop.create_server(lambda: Connection(self), sock=self._socket, backlog=BACKLOG)
+        self._loop.add_reader(self._socket, self._accept)
         self._ticks = asyncio.create_task(self._tick())
         address, port = self._socket.getsockname()[:2]
         return f"http://[{address}]:{port}" if ":" in address else f"http://{address}:{port}"
@@ -88,20 +88,37 @@ class Server:
         """Connections that are open."""
         return len(self._connections)
 
-    async def _stop_listening(self) -> None:
-        """Close the port. Who has connected, but is not yet accepted, is accepted first, or would be reset."""
-        if self._listener is None or self._socket is None:
-            return
-        waiting = []
-        with suppress(OSError):  # until nobody waits any more
+    def _accept(self) -> None:
+        """Accept whoever waits.
+
+        asyncio's own listener cannot be closed without losing those who have connected and are not yet accepted.
+        """
+        assert self._socket is not None
+        with suppress(BlockingIOError, ConnectionAbortedError):
             while True:
-                waiting.append(self._socket.accept()[0])
-        with suppress(OSError):
-            self._socket.shutdown(socket.SHUT_RDWR)  # from now on new clients are refused; close() takes effect later
-        self._listener.close()
-        loop = asyncio.get_running_loop()
-        for accepted in waiting:
-            await loop.connect_accepted_socket(lambda: Connection(self), accepted)
+                try:
+                    accepted, _ = self._socket.accept()
+                except OSError as error:
+                    if error.errno not in (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM):
+                        raise
+                    self._loop.remove_reader(self._socket)  # it would be called at once, again; `_tick` tries anew
+                    return
+                accepted.setblocking(False)
+                joining = self._loop.create_task(self._loop.connect_accepted_socket(self._connect, accepted))
+                self._joining.add(joining)
+                joining.add_done_callback(self._joining.discard)
+
+    def _connect(self) -> Connection:
+        return Connection(self)
+
+    async def _stop_listening(self) -> None:
+        if self._socket is not None:
+            self._loop.remove_reader(self._socket)
+            self._accept()
+            self._socket.close()  # from here on new clients are refused
+            self._socket = None
+        if self._joining:
+            await asyncio.wait(self._joining)
 
     async def _tick(self) -> None:
         """Once a second: the date, and the deadlines. One sweep costs less than a timer for every request."""
@@ -110,4 +127,6 @@ class Server:
             now = self.now()
             for connection in [connection for connection in self._connections if connection.deadline < now]:
                 connection.expire()
+            if self._socket is not None:
+                self._loop.add_reader(self._socket, self._accept)
             await asyncio.sleep(1.0)

@@ -3,12 +3,12 @@
 import http.client
 import json
 import os
+import resource
 import shutil
 import signal
 import socket
 import subprocess
 import threading
-from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -209,6 +209,20 @@ def test_metrics_are_on_the_management_port_with_health(server: Running) -> None
     assert page['ml_feature_missing_total{feature="temperature"}'] > 0
 
 
+@pytest.mark.skipif(not hasattr(resource, "prlimit"), reason="limits of another process cannot be set here")
+def test_out_of_descriptors_it_waits_until_there_are_some(bundle: Bundle, expected: list[float]) -> None:
+    with servers.running(bundle.path) as server:
+        used = int(server.metrics()["process_open_fds"])
+        resource.prlimit(server.process.pid, resource.RLIMIT_NOFILE, (used + 2, used + 2))
+        held = [raw(server, infer(body(ROWS))) for _ in range(10)]
+        assert answers(held[0])[0][0] == 200
+        for connection in held:
+            connection.close()
+        assert probabilities(answers(raw(server, infer(body(ROWS))))[0][2]) == expected
+        server.process.terminate()
+        assert server.process.communicate(timeout=20)[1] == ""
+
+
 # --- how it ends
 
 
@@ -236,31 +250,47 @@ def test_told_to_stop_it_finishes_what_has_begun(bundle: Bundle, expected: list[
 
 
 @pytest.mark.parametrize("uvloop", [True, False])
-def test_stopped_under_load_it_loses_no_request(bundle: Bundle, uvloop: bool) -> None:
-    enough = threading.Semaphore(0)
+def test_stopped_under_load_it_answers_until_every_client_was_told_to_go(bundle: Bundle, uvloop: bool) -> None:
+    asked = threading.Semaphore(0)
 
-    def ask(port: int) -> Counter[str]:
-        """Requests until the port is closed, by what became of them."""
-        seen: Counter[str] = Counter()
-        client = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+    def ask(port: int) -> bool:
+        """Ask over and over on one connection, until told to go elsewhere."""
+        client = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
         while True:
-            try:
-                client.request("POST", INFER, body(ROWS))
-                seen[str(client.getresponse().read()[:14])] += 1
-                enough.release()
-            except ConnectionRefusedError:
-                return seen
-            except OSError as error:
-                seen[type(error).__name__] += 1
-                client.close()
+            client.request("POST", INFER, body(ROWS))
+            answer = client.getresponse()
+            assert len(probabilities(answer.read())) == 2
+            asked.release()
+            if answer.getheader("connection") == "close":
+                return True
 
-    with servers.running(bundle.path, "--drain-seconds", "0.1", uvloop=uvloop) as server, ThreadPoolExecutor(8) as pool:
-        asking = [pool.submit(ask, server.port) for _ in range(8)]
-        for _ in range(200):
-            enough.acquire()
+    with servers.running(bundle.path, "--drain-seconds", "30", uvloop=uvloop) as server, ThreadPoolExecutor(8) as pool:
+        clients = [pool.submit(ask, server.port) for _ in range(8)]
+        for _ in range(100):
+            asked.acquire()
         server.process.terminate()
-        seen = sum((one.result() for one in asking), Counter())
-        assert (set(seen), server.process.wait(20)) == ({str(b'{"model_name":')}, 0)
+        assert all(client.result() for client in clients)
+        server.process.terminate()
+        output, errors = server.process.communicate(timeout=20)
+        assert (server.process.returncode, errors) == (0, "")
+        assert output.endswith("stopped cut_off=0\n")
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGSTOP"), reason="there are no such signals here")
+@pytest.mark.parametrize("uvloop", [True, False])
+def test_who_has_connected_before_the_port_closes_is_answered(
+    bundle: Bundle, expected: list[float], uvloop: bool
+) -> None:
+    with servers.running(bundle.path, uvloop=uvloop) as server:
+        server.process.send_signal(signal.SIGSTOP)  # so that nobody is accepted
+        waiting = [raw(server, infer(body(ROWS))) for _ in range(50)]
+        server.process.terminate()
+        server.process.send_signal(signal.SIGCONT)
+        for connection in waiting:
+            ((status, _, answer),) = answers(connection)
+            assert (status, probabilities(answer)) == (200, expected)
+        assert server.process.communicate(timeout=20)[1] == ""
+        assert server.process.returncode == 0
 
 
 def test_a_request_that_never_ends_does_not_hold_the_server_for_ever(bundle: Bundle) -> None:
