@@ -10,6 +10,7 @@ from pipelines.statistics.bootstrap import Interval
 
 WIDTH, LEFT, RIGHT, TOP = 640, 150, 20, 24
 ROW = 20
+LONGEST = 22  # characters that fit left of the picture
 INK, GRID, DOT, GOOD, BAD = "#333", "#ddd", "#0969da", "#1a7f37", "#cf222e"
 
 
@@ -39,7 +40,8 @@ def forest(rows: Sequence[Row], axis: str, line: float | None = None) -> str:
     for place, row in enumerate(rows):
         y = TOP + ROW * place + ROW / 2
         colour = BAD if row.bad else DOT
-        parts.append(_text(LEFT - 8, y + 4, row.name, "end"))
+        name = row.name if len(row.name) <= LONGEST else f"{row.name[: LONGEST - 1]}…"
+        parts.append(_text(LEFT - 8, y + 4, name, "end"))
         if row.lower is not None and row.upper is not None:
             parts.append(_line(scale(row.lower), y, scale(row.upper), y, colour, width=2))
         parts.append(f'<circle cx="{scale(row.value):.1f}" cy="{y:.1f}" r="4" fill="{colour}"/>')

@@ -1,7 +1,9 @@
 """The verdict: one report, refusals first, and one line where a run has to stop."""
 
+import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from contracts import report
@@ -56,6 +58,25 @@ def test_figures_are_the_same_bytes_for_the_same_numbers_and_escaped() -> None:
     assert picture == figures.forest(rows, "auc", 0.3)
     assert "<b>" not in picture
     assert "&lt;b&gt;" in picture
+
+
+def test_everything_drawn_lies_within_the_picture() -> None:
+    rows = [
+        figures.Row(name="a name that is longer than its place", value=-0.5, lower=-1.5, upper=2),
+        figures.Row(name="b", value=3),
+    ]
+    weeks = [f"01-{day:02}" for day in range(1, 29)]
+    days = [float(day) if day % 7 else float("nan") for day in range(28)]
+    pictures = (
+        figures.forest(rows, "auc", 0.3),
+        figures.timeline(weeks, {"candidate": days, "champion": [1.0] * 28}, "auc"),
+        figures.reliability(np.linspace(0, 1, 10), np.linspace(0.2, 0.7, 10), "predicted"),
+        figures.forest([figures.Row(name="alone", value=0.0)], "auc"),
+    )
+    for picture in pictures:
+        width, height = map(float, re.search(r'viewBox="0 0 (\d+) (\d+)"', picture).groups())
+        for axis, number in re.findall(r'\bc?([xy])[12]?="([-\d.]+)"', picture):
+            assert 0 <= float(number) <= (width if axis == "x" else height)
 
 
 def test_the_report_is_written_in_all_forms_with_its_figures(model: Bundle, tmp_path: Path) -> None:
