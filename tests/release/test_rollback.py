@@ -88,6 +88,7 @@ def test_the_command_that_the_message_prints_undoes_it_and_twice_does_no_harm(al
         undo = f"git revert --no-edit $(git log --format=%H -S'{alone.images.image('two')}' {tip[:12]}.. -- {STAGING} | tail -n 1)"
     else:
         undo = next(line.strip() for line in promised.splitlines() if line.startswith("    git revert"))
+    assert alone.images.image("two") in undo
     alone.git("checkout", "-q", "main")
     unrelated(alone, "LATER.md")
     first = subprocess.run(["bash", "-c", undo], cwd=alone.path, capture_output=True, text=True, check=False)
