@@ -17,3 +17,6 @@ for _switch in (
     os.environ.setdefault(_switch, "true")
 # MLflow loads pickles unless it is told not to; nothing of ours is one.
 os.environ.setdefault("MLFLOW_ALLOW_PICKLE_DESERIALIZATION", "false")
+# A thread that waits for another one sleeps. By default it spins, which costs a fit several times its work in CPU and
+# in time where cores are shared; read when the first library with OpenMP is loaded.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
