@@ -69,7 +69,7 @@ class Story:
         """Run all chapters in order."""
         first = self.train(self.plan.first)
         first = self.release(first)
-        rows = json.loads((self.bundle(first) / "golden.json").read_text())["inputs"]
+        rows = bundles.load(self.workspace.root / self.bundle(first)).golden.inputs
         rows = {name: values[:SHOWN_ROWS] for name, values in rows.items()}
         self.show(f"{first.name} released", rows)
         second = self.train(self.plan.second, champion=first)
