@@ -42,9 +42,11 @@ def add(rows: ibis.Table, tables: dict[str, ibis.Table], schema: Schema, within:
     """
     key = list(schema.spine.key)
     found = rows
-    for (name, *by), alike in groupby(sorted(pasts(schema), key=_group), key=_group):
+    histories = pasts(schema)
+    events = {name: _events(tables[name], name, histories) for name in {past.history.table for past in histories}}
+    for (name, *by), alike in groupby(sorted(histories, key=_group), key=_group):
         some = list(alike)
-        statistics = _statistics(_line(rows, tables[name], by, key, some, within), by, key, some)
+        statistics = _statistics(_line(rows, events[name], by, key, some, within), by, key, some)
         found = found.left_join(statistics, key).select(found, *(ibis._[column(past.feature)] for past in some))
     return found
 
@@ -71,6 +73,12 @@ def _group(past: Past) -> tuple[str, ...]:
     return (past.history.table, *past.history.by)
 
 
+def _events(table: ibis.Table, name: str, histories: list[Past]) -> ibis.Table:
+    """The rows of a table with their moments and values, a moment as a column that is named after its expression."""
+    mine = [past for past in histories if past.history.table == name]
+    return expressions.extend(table, {past.moment: past.moment for past in mine} | {p.values: p.value for p in mine})
+
+
 def _line(
     rows: ibis.Table, table: ibis.Table, by: list[str], key: list[str], some: list[Past], within: Within | None
 ) -> ibis.Table:
@@ -85,12 +93,12 @@ def _line(
     columns |= {name: ibis.null(EXACT) for name in adding}
     parts = []
     for moment in sorted({past.moment for past in adding.values()}):
-        values = {name: past.value for name, past in adding.items() if past.moment == moment}
-        events = expressions.project(table, {name: f'"{name}"' for name in by} | {"time": moment} | values)
+        values = [name for name, past in adding.items() if past.moment == moment]
+        events = table.select(*by, *values, time=table[moment])
         events = events.filter(*(events[name].notnull() for name in (*by, "time")))
         if within is not None:
             longest = max(span(past.history.window) for past in some)
-            events = events.filter(events.time.between(within[0] - longest, within[1]))
+            events = events.filter(events.time >= within[0] - longest, events.time <= within[1])
         given = {name: events[name] for name in values}
         parts.append(events.select(*by, "time", probe=ibis.literal(0), **(columns | given)))
     for window in sorted({NOW} | {past.history.window for past in some}):

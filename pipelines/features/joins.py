@@ -31,7 +31,7 @@ def _latest_row(
     known = f"{name}:known_at"
     other = expressions.extend(other, {known: join.moment(table) or "NULL"})
     if within is not None:
-        other = other.filter(other[known].between(within[0] - span(join.max_age), within[1]))
+        other = other.filter(other[known] >= within[0] - span(join.max_age), other[known] <= within[1])
     # Of rows that became known in the same moment the one with the greatest key, so that the answer is always the same.
     order = [ibis.desc(other[column]) for column in table.key]
     rank = ibis.row_number().over(group_by=[*set(join.match.values()), known], order_by=order)

@@ -33,14 +33,12 @@ def build(tables: dict[str, ibis.Table], schema: Schema, parameters: Parameters)
         },
     )
     labelled = labelled.filter(labelled.label.notnull(), labelled.label_known_at.notnull())
-    ends = labelled.aggregate(first=labelled.prediction_time.min(), last=labelled.prediction_time.max())
-    first, last = ends.to_pyarrow().to_pylist()[0].values()
-    if first is None:
+    starts = _starts(labelled, span(parameters.part))
+    if not starts:
         raise InputError("schema.yml: prediction.label.expression: no row has a label; correct it, or the source")
-    parts = _parts(first, last, span(parameters.part))
-    found = (_part(labelled, tables, schema, start, end) for start, end in parts)
-    head = next(found)
-    return pa.RecordBatchReader.from_batches(head.schema, _batches(head, found))
+    parts = (_part(labelled, tables, schema, start, start + span(parameters.part)) for start in starts)
+    head = next(parts)
+    return pa.RecordBatchReader.from_batches(head.schema, _batches(head, parts))
 
 
 def _part(
@@ -64,12 +62,11 @@ def _part(
     return part
 
 
-def _parts(first: dt.datetime, last: dt.datetime, length: dt.timedelta) -> Iterator[tuple[dt.datetime, dt.datetime]]:
-    """[start, end) that cover both times; the same for the same length, wherever the data begin."""
-    start = EPOCH + (first - EPOCH) // length * length
-    while start <= last:
-        yield start, start + length
-        start += length
+def _starts(labelled: ibis.Table, length: dt.timedelta) -> list[dt.datetime]:
+    """Where the parts begin that hold a row; the same for the same length, wherever the data begin."""
+    seconds = int(length.total_seconds())
+    number = labelled.select(part=labelled.prediction_time.epoch_seconds() // seconds).distinct().order_by("part")
+    return [EPOCH + part * length for part in number.to_pyarrow()["part"].to_pylist()]
 
 
 def _batches(head: pa.Table, rest: Iterator[pa.Table]) -> Iterator[pa.RecordBatch]:
