@@ -1,12 +1,9 @@
 """The report as one HTML file that needs nothing else: no script, no network, light and dark."""
 
 from html import escape
-from typing import TYPE_CHECKING
 
+from contracts.checks import Check, Report
 from contracts.report_text import name, number
-
-if TYPE_CHECKING:
-    from contracts.report import Check, Report
 
 STYLE = """
 :root { color-scheme: light dark; --line: #8884;
@@ -27,7 +24,7 @@ dt { opacity: .75; } dd { margin: 0; overflow-wrap: anywhere; }
 """
 
 
-def page(report: "Report") -> str:
+def page(report: Report) -> str:
     """The whole page; figures are inline SVG that our own code drew, everything else is escaped."""
     verdict = "pass" if report.passed else "fail"
     head = f"<h1>{escape(report.title)}: <span class='{verdict}'>{'passed' if report.passed else 'refused'}</span></h1>"
@@ -44,7 +41,7 @@ def document(title: str, body: str) -> str:
     )
 
 
-def table(checks: "tuple[Check, ...]") -> str:
+def table(checks: tuple[Check, ...]) -> str:
     """A row per check, in the order given."""
     rows = "".join(
         f"<tr><td class='status {check.status}'>{check.status.replace('_', ' ')}</td><td>{escape(check.gate)}</td>"
@@ -62,7 +59,7 @@ def facts(items: dict[str, str]) -> str:
     return f"<dl>{entries}</dl>" if entries else ""
 
 
-def figures(report: "Report") -> str:
+def figures(report: Report) -> str:
     """Every figure under its title, with its caption."""
     return "".join(
         f"<h2>{escape(figure.title)}</h2><figure>{figure.svg}<figcaption>{escape(figure.caption)}</figcaption></figure>"

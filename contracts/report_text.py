@@ -1,18 +1,16 @@
 """The report as text: Markdown for people and pull requests, JUnit XML for CI."""
 
 import re
-from typing import TYPE_CHECKING
 from xml.etree import ElementTree
 
-if TYPE_CHECKING:
-    from contracts.report import Check, Report
+from contracts.checks import Check, Report
 
 # What XML 1.0 cannot hold, however it is escaped; a value of the data may carry it into a check's detail.
 NOT_XML = re.compile("[^\t\n\r -\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 MARK = {"pass": "✅", "warn": "⚠️", "fail": "❌", "not_run": "⏸️"}
 
 
-def markdown(report: "Report") -> str:
+def markdown(report: Report) -> str:
     """A heading with the verdict, a table with a row per check; figures are left to the HTML page."""
     lines = [f"## {report.title}: {'passed' if report.passed else 'refused'}", ""]
     if report.subject:
@@ -26,7 +24,7 @@ def markdown(report: "Report") -> str:
     return "\n".join(lines) + "\n"
 
 
-def junit(report: "Report") -> str:
+def junit(report: Report) -> str:
     """One test case per check; a blocking check that did not run is a failure, another one is skipped."""
     suite = ElementTree.Element(
         "testsuite",
@@ -49,7 +47,7 @@ def junit(report: "Report") -> str:
     return NOT_XML.sub("\ufffd", ElementTree.tostring(suite, encoding="unicode", xml_declaration=True)) + "\n"
 
 
-def name(check: "Check") -> str:
+def name(check: Check) -> str:
     """The check's name, marked when it cannot block."""
     return check.name if check.blocking else f"{check.name} (advice)"
 

@@ -1,16 +1,31 @@
 """One client's connection: bytes in, answers out in the order asked, nobody waited for longer than the limits allow."""
 
 import asyncio
+from collections.abc import Callable
 from http import HTTPStatus
-from typing import TYPE_CHECKING, cast
+from typing import Protocol, cast
 
-from serving.exchange import Problem, Request, Response
+from serving.exchange import Handler, Problem, Request, Response
+from serving.limits import Limits
 from serving.parser import HEAD, IDLE, RequestParser
 
-if TYPE_CHECKING:
-    from serving.server import Server
-
 STATUS_LINES = {status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in HTTPStatus}
+
+
+class Host(Protocol):
+    """What a connection needs of the server that it belongs to."""
+
+    handler: Handler
+    limits: Limits
+    draining: bool
+    date: bytes
+    now: Callable[[], float]
+
+    def admit(self, connection: "Connection") -> bool:
+        """Keep a new connection in view; says whether it may ask anything."""
+
+    def forget(self, connection: "Connection") -> None:
+        """A connection has ended."""
 
 
 class Connection(asyncio.Protocol):
@@ -18,7 +33,7 @@ class Connection(asyncio.Protocol):
 
     transport: asyncio.Transport
 
-    def __init__(self, server: "Server") -> None:
+    def __init__(self, server: Host) -> None:
         self._server = server
         self._parser = RequestParser(server.limits, self._answer, self._proceed)
         self._out: list[bytes] = []
