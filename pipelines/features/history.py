@@ -1,8 +1,9 @@
 """Statistics over the past: what had become known by prediction time, in a window that reaches back from it.
 
 Along time, sums run over what became known; what lies in a window is the difference between two of them, at prediction
-time and one window earlier. Sums are exact (decimals), so a result depends neither on the order in which threads add
-nor on where the running sum began.
+time and one window earlier. Sums are exact, so a result depends neither on the order in which threads add nor on where
+the running sum began: what is added are whole millionths as doubles, which hold whole numbers up to 2^53 exactly (a sum
+up to 9e9). Decimals would reach further, and DuckDB runs over them at a fifth of the speed.
 """
 
 import datetime as dt
@@ -14,8 +15,8 @@ from msgspec import Struct
 from pipelines import expressions
 from pipelines.schema import History, Schema, span
 
-EXACT = "decimal(18, 6)"  # of a value before it is added up: six digits after the point
-NOW = "0m"
+UNIT = 1e6  # a value is added up in millionths
+ROW = "row number"
 Within = tuple[dt.datetime, dt.datetime]
 
 
@@ -28,9 +29,14 @@ class Past(Struct, frozen=True):
     values: str
 
     @property
+    def seconds(self) -> int:
+        """The length of the window."""
+        return int(span(self.history.window).total_seconds())
+
+    @property
     def value(self) -> str:
         """The exact value of a row that counts, NULL for one that does not."""
-        counted = f"CAST({self.history.of or '1'} AS {EXACT})"
+        counted = f"round(CAST({self.history.of or '1'} AS DOUBLE) * {UNIT:.0f})"
         return f"CASE WHEN {self.history.where} THEN {counted} END" if self.history.where else counted
 
 
@@ -41,14 +47,15 @@ def add(rows: ibis.Table, tables: dict[str, ibis.Table], schema: Schema, within:
     latest of it, when the caller knows them: then no more of the past is read than they can see.
     """
     key = list(schema.spine.key)
+    rows = rows.mutate(**{ROW: ibis.row_number().over(order_by=key)})  # one number is lighter to carry than a whole key
     found = rows
     histories = pasts(schema)
     events = {name: _events(tables[name], name, histories) for name in {past.history.table for past in histories}}
     for (name, *by), alike in groupby(sorted(histories, key=_group), key=_group):
         some = list(alike)
-        statistics = _statistics(_line(rows, events[name], by, key, some, within), by, key, some)
-        found = found.left_join(statistics, key).select(found, *(ibis._[column(past.feature)] for past in some))
-    return found
+        statistics = _statistics(_line(rows, events[name], by, some, within), by, some)
+        found = found.left_join(statistics, ROW).select(found, *(ibis._[column(past.feature)] for past in some))
+    return found.drop(ROW)
 
 
 def column(feature: str) -> str:
@@ -79,18 +86,15 @@ def _events(table: ibis.Table, name: str, histories: list[Past]) -> ibis.Table:
     return expressions.extend(table, {past.moment: past.moment for past in mine} | {p.values: p.value for p in mine})
 
 
-def _line(
-    rows: ibis.Table, table: ibis.Table, by: list[str], key: list[str], some: list[Past], within: Within | None
-) -> ibis.Table:
+def _line(rows: ibis.Table, table: ibis.Table, by: list[str], some: list[Past], within: Within | None) -> ibis.Table:
     """Events and probes on one line of time: what became known when, and when somebody asks for the sums.
 
-    Columns: `by`, `time`, `probe` (0 or 1), `window` (how long before prediction time a probe lies), `key.<column>` (of
-    the row that asks), and the values that became known.
+    Columns: `by`, `time`, `probe` (0 or 1), `window` (how many seconds before prediction time a probe lies), the number
+    of the row that asks, and the values that became known.
     """
     adding = {past.values: past for past in some}
-    columns: dict[str, ibis.Value] = {"window": ibis.null("string")}
-    columns |= {f"key.{name}": ibis.null(rows[name].type()) for name in key}
-    columns |= {name: ibis.null(EXACT) for name in adding}
+    columns: dict[str, ibis.Value] = {"window": ibis.null("int64"), ROW: ibis.null("int64")}
+    columns |= {name: ibis.null("float64") for name in adding}
     parts = []
     for moment in sorted({past.moment for past in adding.values()}):
         values = [name for name, past in adding.items() if past.moment == moment]
@@ -101,34 +105,32 @@ def _line(
             events = events.filter(events.time >= within[0] - longest, events.time <= within[1])
         given = {name: events[name] for name in values}
         parts.append(events.select(*by, "time", probe=ibis.literal(0), **(columns | given)))
-    for window in sorted({NOW} | {past.history.window for past in some}):
-        time = rows.prediction_time - ibis.interval(seconds=int(span(window).total_seconds()))
-        given = {"window": ibis.literal(window)} | {f"key.{name}": rows[name] for name in key}
+    for window in sorted({0} | {past.seconds for past in some}):
+        time = rows.prediction_time - ibis.interval(seconds=window)
+        given = {"window": ibis.literal(window, "int64"), ROW: rows[ROW]}
         parts.append(rows.select(*by, time=time, probe=ibis.literal(1), **(columns | given)))
     return ibis.union(*parts)
 
 
-def _statistics(line: ibis.Table, by: list[str], key: list[str], some: list[Past]) -> ibis.Table:
-    """The histories `some`, which share their table and `by`: one row per key."""
+def _statistics(line: ibis.Table, by: list[str], some: list[Past]) -> ibis.Table:
+    """The histories `some`, which share their table and `by`: one row per number of a row."""
     so_far = ibis.cumulative_window(group_by=by, order_by=["time", "probe"])  # at the same time, an event comes first
+    added = sorted({past.values for past in some if past.history.statistic != "count"})
     names = sorted({past.values for past in some})
-    sums = {f"sum.{name}": line[name].sum().over(so_far) for name in names}
-    counts = {f"count.{name}": line[name].count().over(so_far) for name in names}
+    sums = {f"sum.{name}": line[name].fill_null(0.0).sum().over(so_far) for name in added}
+    counts = {f"count.{name}": line[name].notnull().ifelse(1.0, 0.0).sum().over(so_far) for name in names}
     probes = line.mutate(**sums, **counts).filter(ibis._.probe == 1)
 
-    def at(kind: str, past: Past, window: str) -> ibis.Value:
-        return probes[f"{kind}.{past.values}"].max(where=probes.window == window).fill_null(0)
-
     def inside(kind: str, past: Past) -> ibis.Value:
-        return at(kind, past, NOW) - at(kind, past, past.history.window)
+        running = probes[f"{kind}.{past.values}"]
+        now, before = (running.max(where=probes.window == window) for window in (0, past.seconds))
+        return now - before
 
     def statistic(past: Past) -> ibis.Value:
         count = inside("count", past)
         if past.history.statistic == "count":
             return count
-        total = inside("sum", past).cast("float64")
+        total = inside("sum", past) / UNIT
         return ibis.ifelse(count > 0, total if past.history.statistic == "sum" else total / count, None)
 
-    return probes.group_by(**{name: probes[f"key.{name}"] for name in key}).aggregate(
-        **{column(past.feature): statistic(past) for past in some}
-    )
+    return probes.group_by(ROW).aggregate(**{column(past.feature): statistic(past) for past in some})
