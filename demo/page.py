@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.table import Table
 
 from contracts import atomic, report_html
-from demo.story import Event, Story, verdict
+from demo.story import Event, Story, brief, verdict
 
 
 def write(story: Story, path: Path, seconds: float) -> None:
@@ -25,7 +25,7 @@ def write(story: Story, path: Path, seconds: float) -> None:
         ),
         "<h2>Quality on the later months</h2>",
         "<p>With 95 % day-block bootstrap intervals, beside two baselines on the same features.</p>",
-        rows(("trained on", "model", "metric", "value", "interval"), metrics(story)),
+        rows(*metrics(story)),
     ]
     for release in story.releases:
         body += [
@@ -47,34 +47,35 @@ def timeline(events: list[Event]) -> str:
     total = sum(event.seconds for event in events) or 1
     begun, lines = 0.0, []
     for event in events:
-        left, width = 100 * begun / total, max(100 * event.seconds / total, 0.4)
-        place = f"margin-left:{left:.2f}%;width:{width:.2f}%"
-        bar = f"<div style='{place};height:.5rem;background:#0969da;border-radius:3px'></div>"
+        place = f"margin-left:{100 * begun / total:.2f}%;width:{max(100 * event.seconds / total, 0.6):.2f}%"
         lines.append(
             f"<tr><td>{escape(event.title)}<br><small>{escape(event.proves)}</small></td>"
-            f"<td class='number'>{event.seconds:.1f} s</td>"
-            f"<td style='width:30%'>{bar}</td><td><small>{escape(event.seen)}</small></td></tr>"
+            f"<td class='number'>{event.seconds:.1f} s"
+            f"<div style='{place};height:.4rem;background:#0969da;border-radius:3px'></div></td>"
+            f"<td>{'<br>'.join(f'<small>{escape(line)}</small>' for line in event.seen)}</td></tr>"
         )
         begun += event.seconds
-    return f"<table><tbody>{''.join(lines)}</tbody></table>"
+    widths = "".join(f"<col style='width:{width}%'>" for width in (32, 22, 46))
+    style = "table-layout:fixed;overflow-wrap:anywhere"
+    return f"<table style='{style}'><colgroup>{widths}</colgroup><tbody>{''.join(lines)}</tbody></table>"
 
 
-def metrics(story: Story) -> Sequence[tuple[str, ...]]:
-    """A line per release, model and metric, from the evaluation documents."""
-    lines = []
-    for release in story.releases:
-        for model, measured in release.evaluation["models"].items():
-            for metric, value in measured.items():
-                lines.append(
-                    (
-                        release.name,
-                        model,
-                        metric,
-                        f"{value['value']:.4f}",
-                        f"{value['lower']:.4f} to {value['upper']:.4f}",
-                    )
-                )
-    return lines
+def metrics(story: Story) -> tuple[tuple[str, ...], Sequence[tuple[str, ...]]]:
+    """A line per release and model, a column per metric, from the evaluation documents."""
+    names = sorted(
+        {name for release in story.releases for found in release.evaluation["models"].values() for name in found}
+    )
+    lines = [
+        (release.name, model, *(interval(measured.get(name)) for name in names))
+        for release in story.releases
+        for model, measured in release.evaluation["models"].items()
+    ]
+    return ("trained on", "model", *(name.replace("_", " ") for name in names)), lines
+
+
+def interval(measured: dict[str, float] | None) -> str:
+    """A value with its interval."""
+    return f"{measured['value']:.4f} [{measured['lower']:.4f}, {measured['upper']:.4f}]" if measured else ""
 
 
 def rows(titles: tuple[str, ...], lines: Sequence[tuple[str, ...]]) -> str:
@@ -86,12 +87,14 @@ def rows(titles: tuple[str, ...], lines: Sequence[tuple[str, ...]]) -> str:
 
 def show(story: Story, console: Console) -> None:
     """The short table at the end of the demo."""
-    steps = Table("step", "s", "seen", title="What happened", title_justify="left")
+    steps = Table("step", title="What happened", title_justify="left")
+    steps.add_column("s", justify="right")
+    steps.add_column("seen", no_wrap=True, overflow="ellipsis", ratio=1)
     for event in story.events:
-        steps.add_row(event.title, f"{event.seconds:.0f}", event.seen)
+        steps.add_row(event.title, f"{event.seconds:.0f}", event.seen[0] if event.seen else "")
     answers = Table(
         "production", "served bundle", "answers to the same rows", title="What clients saw", title_justify="left"
     )
     for seen in story.production:
-        answers.add_row(seen.happened, seen.digest[:19] + "…", seen.answers)
+        answers.add_row(seen.happened, brief(seen.digest), seen.answers)
     console.print(steps, answers)

@@ -1,6 +1,7 @@
 """The story, chapter by chapter: what is done, and what it proves. Every verdict is read from what ran."""
 
 import json
+import re
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -27,7 +28,7 @@ class Event:
     title: str
     proves: str
     seconds: float
-    seen: str
+    seen: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -88,30 +89,29 @@ class Story:
         ) as seen:
             if (after.digest, after.answers, after.manifests) != (before.digest, before.answers, before.manifests):
                 raise InputError("production: after the revert something differs from before; see the demo's log")
-            seen.append(f"{len(after.manifests)} bytes of manifests equal, answers equal, {after.digest}")
+            seen.append(f"{len(after.manifests)} bytes of manifests equal, answers equal, {brief(after.digest)}")
 
     # one chapter each
 
     def train(self, chapter: Chapter, champion: Release | None = None) -> Release:
         """Train, package, gate and register one version; with a champion, compare with it."""
-        parameters = chapter.parameters
+        parameters, pipelines = chapter.parameters, "__default__"
         proves = "tables become a gated, registered bundle with one command"
-        if champion:
-            parameters += f",validation.champion={self.bundle(champion)}"
+        if champion:  # the feature table is there and holds the later months: only what follows it runs again
+            parameters, pipelines = f"{parameters},validation.champion={self.bundle(champion)}", "train"
             proves = "the champion gate compares both on the same flights of the later months, in pairs, by day"
         with self.event(f"Train on {chapter.name}", proves) as seen:
-            outcome = self.workspace.run("kedro", "run", "--params", parameters, expect=(0, 2))
+            outcome = self.workspace.run(
+                "kedro", "run", "--pipelines", pipelines, "--params", parameters, expect=(0, 2)
+            )
             release = self.trained(chapter.name)
             if outcome.code and release.gates.passed:
                 raise InputError(
                     f"kedro run: exit {outcome.code}: {outcome.last_line}; the whole output is in {self.workspace.log}"
                 )
             seen.append(verdict(release.gates))
-            seen.extend(
-                f"{check.gate}: {check.detail}"
-                for check in release.gates.checks
-                if check.gate == "champion" and check.detail
-            )
+            if champion:
+                seen.extend(f"{c.name}: {c.detail}" for c in release.gates.checks if c.gate == "champion" and c.detail)
         return release
 
     def release(self, release: Release) -> Release:
@@ -136,7 +136,7 @@ class Story:
                 release.name, release.digest, release.version, image, release.evaluation, release.gates, load_test
             )
             self.releases[-1] = release
-            seen.append(f"{image}; load test {verdict(load_test)}")
+            seen += [f"load test {verdict(load_test)}", brief(image)]
         if release.gates.passed and load_test.passed:
             for environment in ("staging", "production"):
                 self.promote(release, environment)
@@ -169,7 +169,7 @@ class Story:
                 "--merge",
             )
             served = self.deployer.sync(environment)
-            seen.append(f"{served.image}; {self.workspace.git('diff', '--shortstat', 'HEAD^1', 'HEAD')}")
+            seen += [brief(served.image), self.workspace.git("diff", "--shortstat", "HEAD^1", "HEAD")]
 
     def refuse(self) -> Release:
         """Train on a delivery whose rows were joined wrongly, and see it refused."""
@@ -215,7 +215,7 @@ class Story:
         with self.event("Roll back production", "git revert of the one-line merge, whatever came through it") as seen:
             self.workspace.run("release", "rollback", "production", "--merge")
             served = self.deployer.sync("production")
-            seen.append(f"{served.image}; {self.workspace.git('log', '-1', '--format=%s')}")
+            seen += [brief(served.image), brief(self.workspace.git("log", "-1", "--format=%s"))]
 
     def show(self, happened: str, rows: dict[str, list[Any]]) -> Seen:
         """Ask production for a few fixed rows, and note what it answers and from which manifests."""
@@ -252,7 +252,7 @@ class Story:
         seen: list[str] = []
         started = time.monotonic()
         yield seen
-        self.events.append(Event(title, proves, time.monotonic() - started, " · ".join(seen)))
+        self.events.append(Event(title, proves, time.monotonic() - started, tuple(seen)))
 
 
 def verdict(report: reports.Report) -> str:
@@ -260,3 +260,8 @@ def verdict(report: reports.Report) -> str:
     if report.passed:
         return f"passed, {len(report.checks)} checks"
     return "refused by " + ", ".join(f"{check.gate}/{check.name}" for check in report.refusals)
+
+
+def brief(text: str) -> str:
+    """The text with its long hexadecimal names cut to twelve digits."""
+    return re.sub(r"\b([0-9a-f]{12})[0-9a-f]{4,}\b", r"\1…", text)
