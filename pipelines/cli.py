@@ -4,7 +4,7 @@ import os
 import signal
 import traceback
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import click
 from kedro.config import MissingConfigException
@@ -29,16 +29,16 @@ class Run(click.Command):
     def invoke(self, context: click.Context) -> Any:
         if isinstance(context.obj, ProjectMetadata):
             os.chdir(context.obj.project_path)  # relative paths in conf/ are meant from here
-        signal.signal(signal.SIGTERM, _terminate)
+        told_to_stop = stop_on_signals()
         try:
             return super().invoke(context)
         except click.ClickException:
             raise
         except KeyboardInterrupt:
-            close_tracking("KILLED")
-            click.echo("interrupted; what was finished is kept, run the same command to go on", err=True)
-            raise SystemExit(INTERRUPTED) from None
+            stop()
         except Exception as error:
+            if told_to_stop:  # DuckDB makes an error of its own of an interruption
+                stop()
             line = one_line(error)
             if line is None:
                 raise
@@ -89,8 +89,24 @@ def _ours(error: BaseException) -> bool:
     return any(PACKAGE in file.parents and file.name not in SCAFFOLD for file in files)
 
 
-def _terminate(number: int, frame: Any) -> None:
-    raise KeyboardInterrupt
+def stop_on_signals() -> list[int]:
+    """Make Ctrl-C and SIGTERM an interruption; gives a list that is empty until one of them came."""
+    came: list[int] = []
+
+    def interrupt(number: int, frame: Any) -> None:
+        came.append(number)
+        raise KeyboardInterrupt
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, interrupt)
+    return came
+
+
+def stop() -> NoReturn:
+    """Say that the run was interrupted, to MLflow too, and leave."""
+    close_tracking("KILLED")
+    click.echo("interrupted; what was finished is kept, run the same command to go on", err=True)
+    raise SystemExit(INTERRUPTED) from None
 
 
 @click.group(context_settings=CONTEXT_SETTINGS, name="pipelines")

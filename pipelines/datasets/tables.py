@@ -146,7 +146,9 @@ def write_parquet(dataset: FileDataset, data: ibis.Table | pa.RecordBatchReader,
                 for batch in data:
                     writer.write_batch(batch, row_group_size=ROW_GROUP)
         else:
-            connection(dataset).to_parquet(data, temporary, compression="zstd", row_group_size=ROW_GROUP)
+            # Ours is a temporary file already: another one of DuckDB's would be left behind by an interruption.
+            options = {"compression": "zstd", "row_group_size": ROW_GROUP, "use_tmp_file": False}
+            connection(dataset).to_parquet(data, temporary, **options)
 
 
 @contextmanager

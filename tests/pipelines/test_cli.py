@@ -96,6 +96,25 @@ def test_the_environment_of_another_clone_can_be_named(monkeypatch: pytest.Monke
     assert venv("VENV_VALIDATE", ".venv-validate") == "other/bin/python"
 
 
-def test_a_termination_is_an_interruption() -> None:
-    with pytest.raises(KeyboardInterrupt):
-        cli._terminate(signal.SIGTERM, None)
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interruption_is_one_line_and_leaves_no_half_written_file(
+    root: Path, tmp_path: Path, number: signal.Signals
+) -> None:
+    (tmp_path / "table.parquet").write_bytes(b"before")
+    code = f"""
+import click, ibis, os, pathlib, signal, threading
+from pipelines import cli
+from pipelines.datasets import ParquetTable
+def work():
+    table = ParquetTable(filepath={str(tmp_path / "table.parquet")!r}, connection={{"backend": "duckdb"}})
+    threading.Timer(1, os.kill, (os.getpid(), {number.value})).start()
+    table.save(table.connection.sql("SELECT max(hash(a.range + b.range)) AS x FROM range(1000000) a, range(1000000) b"))
+cli.Run(name="run", callback=work).main([])
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=root, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert (done.returncode, done.stdout) == (130, "")
+    assert done.stderr == "interrupted; what was finished is kept, run the same command to go on\n"
+    assert [file.name for file in tmp_path.iterdir()] == ["table.parquet"]
+    assert (tmp_path / "table.parquet").read_bytes() == b"before"
