@@ -27,7 +27,7 @@ def main() -> int:
         help="where the clone, the log and the page go (made anew)",
     )
     folder: Path = parser.parse_args().folder.absolute()
-    console = Console(highlight=False)
+    console = Console(highlight=False, width=None if sys.stdout.isatty() else 120)
     started = time.monotonic()
     if git(ROOT, "status", "--porcelain", check=False).stdout.strip():
         console.print("[yellow]The demo runs what is committed; your uncommitted changes are not in it.[/]")

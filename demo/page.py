@@ -87,9 +87,7 @@ def rows(titles: tuple[str, ...], lines: Sequence[tuple[str, ...]]) -> str:
 
 def show(story: Story, console: Console) -> None:
     """The short table at the end of the demo."""
-    steps = Table("step", title="What happened", title_justify="left")
-    steps.add_column("s", justify="right")
-    steps.add_column("seen", no_wrap=True, overflow="ellipsis", ratio=1)
+    steps = Table("step", "s", "seen", title="What happened", title_justify="left")
     for event in story.events:
         steps.add_row(event.title, f"{event.seconds:.0f}", event.seen[0] if event.seen else "")
     answers = Table(
