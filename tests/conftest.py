@@ -20,7 +20,8 @@ os.environ.update(
     GIT_CONFIG_GLOBAL=str(ROOT / "tests" / "gitconfig"),
     GIT_CONFIG_NOSYSTEM="1",
 )
-for variable in ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE"):  # set while a git hook runs us
+# Set while a git hook runs us, and by a make that was given variables: they are not meant for what the tests start.
+for variable in ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "MAKEFLAGS", "MAKEOVERRIDES", "MFLAGS", "ARGS"):
     os.environ.pop(variable, None)
 
 hypothesis.settings.register_profile("people", deadline=None, database=None)
