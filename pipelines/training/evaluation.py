@@ -12,8 +12,8 @@ import pyarrow.compute as pc
 from msgspec import Struct
 from pyarrow import dataset as ds
 
-from contracts.budgets import LOWER_IS_BETTER, Quality
-from pipelines.statistics.block_statistics import Statistic, reduce
+from contracts.budgets import Quality
+from pipelines.statistics.block_statistics import Statistic, better, reduce
 from pipelines.statistics.bootstrap import day_weights
 from pipelines.training import batches
 from pipelines.training import encoding as encodings
@@ -135,15 +135,14 @@ def measure(
     models: dict[str, dict[str, Measured]] = {name: {} for name in predictions}
     differences: dict[str, dict[str, Measured]] = {name: {} for name in predictions if name != MLP}
     for metric in METRICS[task]:
-        statistics = {
-            name: reduce(metric, truth.labels, prediction, truth.day, truth.days)
+        draws = {
+            name: _draws(reduce(metric, truth.labels, prediction, truth.day, truth.days), weights)
             for name, prediction in predictions.items()
         }
-        for name, statistic in statistics.items():
-            models[name] |= _figure(metric, statistic, weights, quality.confidence)
+        for name, drawn in draws.items():
+            models[name] |= _figure(metric, drawn, quality.confidence)
             if name != MLP:
-                gain = _gain(metric, statistics[MLP], statistic)
-                differences[name] |= _figure(metric, gain, weights, quality.confidence)
+                differences[name] |= _figure(metric, better(metric, draws[MLP], drawn), quality.confidence)
     return models, differences
 
 
@@ -160,7 +159,7 @@ def measure_segments(
             models: dict[str, Measured] = {}
             for name, prediction in predictions.items():
                 statistic = reduce(metric, truth.labels[rows], prediction[rows], truth.day[rows], truth.days)
-                if found := _figure(metric, statistic, weights, quality.confidence):
+                if found := _figure(metric, _draws(statistic, weights), quality.confidence):
                     models[name] = found[metric]
             if models:
                 yield Segment(segment=segment, value=values[code], rows=int(counts[code]), models=models)
@@ -188,22 +187,20 @@ def calibration_error(bins: Iterable[CalibrationBin]) -> float:
     return sum(abs(part.predicted - part.observed) * part.rows for part in bins) / sum(part.rows for part in bins)
 
 
-def _figure(metric: str, statistic: Statistic, weights: np.ndarray, confidence: float) -> dict[str, Measured]:
+def _draws(statistic: Statistic, weights: np.ndarray) -> np.ndarray:
+    """The figure itself, then that of every resample."""
+    return statistic(np.concatenate([np.ones((1, weights.shape[1])), weights]))
+
+
+def _figure(metric: str, draws: np.ndarray, confidence: float) -> dict[str, Measured]:
     """The figure under its metric's name; nothing if it is not defined, as the AUC of a single class."""
-    value = float(statistic(np.ones((1, weights.shape[1])))[0])
+    value, resampled = float(draws[0]), draws[1:][~np.isnan(draws[1:])]
     if np.isnan(value):
         return {}
-    draws = statistic(weights)
-    draws = draws[~np.isnan(draws)]
-    if len(draws) < 2:
+    if len(resampled) < 2:
         return {metric: Measured(value=value)}
-    lower, upper = np.quantile(draws, [(1 - confidence) / 2, (1 + confidence) / 2])
+    lower, upper = np.quantile(resampled, [(1 - confidence) / 2, (1 + confidence) / 2])
     return {metric: Measured(value=value, lower=float(lower), upper=float(upper))}
-
-
-def _gain(metric: str, one: Statistic, other: Statistic) -> Statistic:
-    sign = -1.0 if metric in LOWER_IS_BETTER else 1.0
-    return lambda weights: sign * (one(weights) - other(weights))
 
 
 def _codes(column: object, known: dict[str, int]) -> np.ndarray:
