@@ -13,11 +13,12 @@ body { font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 72rem
 h1 { font-size: 1.5rem; } h2 { font-size: 1.15rem; margin-top: 2rem; }
 table { border-collapse: collapse; width: 100%; }
 th, td { text-align: left; padding: .35rem .6rem; border-bottom: 1px solid var(--line); vertical-align: top; }
+td.text { overflow-wrap: anywhere; max-width: 18rem; }
 td.number { font-variant-numeric: tabular-nums; white-space: nowrap; } code { overflow-wrap: anywhere; }
 .status { font-weight: 600; white-space: nowrap; }
 .pass { color: var(--pass); } .warn { color: var(--warn); } .fail { color: var(--fail); }
 .not_run { color: var(--not_run); }
-figure { margin: 1rem 0; } figcaption { opacity: .75; }
+figure { margin: 1rem 0; } summary { cursor: pointer; } figcaption { opacity: .75; }
 figure svg { max-width: 100%; height: auto; background: #fff; border-radius: 6px; }
 dl { display: grid; grid-template-columns: max-content 1fr; gap: .2rem 1rem; }
 dt { opacity: .75; } dd { margin: 0; overflow-wrap: anywhere; }
@@ -45,12 +46,15 @@ def table(checks: tuple[Check, ...]) -> str:
     """A row per check, in the order given."""
     rows = "".join(
         f"<tr><td class='status {check.status}'>{check.status.replace('_', ' ')}</td><td>{escape(check.gate)}</td>"
-        f"<td>{escape(name(check))}</td><td class='number'>{escape(number(check.value))}</td>"
-        f"<td class='number'>{escape(number(check.threshold))}</td><td>{escape(check.detail)}</td></tr>"
+        f"<td>{escape(name(check))}</td>{_cell(check.value)}{_cell(check.threshold)}<td>{escape(check.detail)}</td></tr>"
         for check in checks
     )
     titles = "".join(f"<th>{title}</th>" for title in ("", "gate", "check", "value", "threshold", "detail"))
     return f"<table><thead><tr>{titles}</tr></thead><tbody>{rows}</tbody></table>"
+
+
+def _cell(value: float | str | None) -> str:
+    return f"<td class='{'text' if isinstance(value, str) else 'number'}'>{escape(number(value))}</td>"
 
 
 def facts(items: dict[str, str]) -> str:

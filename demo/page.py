@@ -29,8 +29,10 @@ def write(story: Story, path: Path, seconds: float) -> None:
     ]
     for release in story.releases:
         body += [
-            f"<h2>Gates: {escape(release.name)} ({escape(verdict(release.gates))})</h2>",
+            f"<h2>Gates: {escape(release.name)}</h2>",
+            f"<details{'' if release.gates.passed else ' open'}><summary>{escape(verdict(release.gates))}</summary>",
             report_html.table(release.gates.checks),
+            "</details>",
             report_html.figures(release.gates),
         ]
         if release.load_test:
