@@ -12,6 +12,7 @@ VERDICT = "gate_verdict"
 def tags(bundle: Bundle, gates: Report, force_reason: str) -> dict[str, str]:
     """The tags of a registered version; every value is text, empty where there is nothing."""
     provenance = bundle.provenance
+    champion = gates.facts.get("champion", "none")  # a new version descends from what it was held against
     named = {
         DIGEST: bundle.digest,
         "created_at": provenance.created_at,
@@ -23,7 +24,7 @@ def tags(bundle: Bundle, gates: Report, force_reason: str) -> dict[str, str]:
         "code_hash": provenance.code_hash,
         "requirements_hash": provenance.requirements_hash,
         "seed": str(provenance.seed),
-        "parent": provenance.parent or "",
+        "parent": provenance.parent or ("" if champion == "none" else champion),
         "data_from": provenance.data_from,
         "data_until": provenance.data_until,
         "device": provenance.device,

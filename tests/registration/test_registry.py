@@ -72,6 +72,12 @@ def test_the_version_says_where_it_comes_from(found: dict) -> None:
         assert name in tags
 
 
+@pytest.mark.parametrize(("compared", "parent"), [("sha256:" + "0" * 64, "sha256:" + "0" * 64), ("none", "")])
+def test_the_parent_is_the_champion_that_the_gates_compared_with(tmp_path: Path, compared: str, parent: str) -> None:
+    gates = Report(title="gates", checks=(), facts={"champion": compared})
+    assert lineage.tags(bundles.write(tmp_path), gates, "")["parent"] == parent
+
+
 def test_the_run_shows_what_the_gates_measured(found: dict) -> None:
     assert found["clean"]["metrics"] == {"gates/quality/auc_reaches_the_floor": 0.8}
 
