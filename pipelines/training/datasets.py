@@ -34,6 +34,9 @@ class Written(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     bytes: dict[str, int]
 
 
+LIMITS = ("memory_limit", "threads", "temp_directory")  # of the run's DuckDB connection
+
+
 class SplitFiles(FileDataset):
     """The splits as one Parquet file each, and `splits.json` beside them. Saves a plan, loads datasets of pyarrow."""
 
@@ -41,12 +44,14 @@ class SplitFiles(FileDataset):
         super().__init__(filepath=path, connection=connection, metadata=metadata)
         self._folder = Path(path)
         self._note = self._folder / "splits.json"
+        self._limits = {name: str(connection[name]) for name in LIMITS if name in connection}
 
     def load(self) -> Splits:
         note = self._written()
         if note is None or note.bytes != self._sizes():
             raise InputError(f"{self._folder}: splits: are not there, or not whole; {AGAIN}")
-        return Splits({name: ds.dataset(self._file(name), format="parquet") for name in NAMES}, note.inputs_hash)
+        files = {name: ds.dataset(self._file(name), format="parquet") for name in NAMES}
+        return Splits(files, note.inputs_hash, self._limits)
 
     def save(self, data: Plan) -> None:
         note = self._written()

@@ -34,11 +34,12 @@ class Plan(dict[str, Table]):
 
 
 class Splits(dict[str, ds.Dataset]):
-    """The splits by name as they lie on disk, and the inputs they were made from."""
+    """The splits by name as they lie on disk, what they were made from, and what DuckDB may take to look at them."""
 
-    def __init__(self, splits: dict[str, ds.Dataset], inputs_hash: str) -> None:
+    def __init__(self, splits: dict[str, ds.Dataset], inputs_hash: str, duckdb: dict[str, str]) -> None:
         super().__init__(splits)
         self.inputs_hash = inputs_hash
+        self.duckdb = duckdb
 
 
 def assign(table: Table, parameters: Parameters) -> Table:

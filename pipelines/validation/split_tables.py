@@ -10,10 +10,10 @@ from pyarrow import dataset as ds
 
 @contextmanager
 def opened(splits: Mapping[str, ds.Dataset]) -> Iterator[duckdb.DuckDBPyConnection]:
-    """A connection where each split is a table of its name."""
+    """A connection where each split is a table of its name; it has the limits of the run's own connection."""
     with tempfile.TemporaryDirectory() as spill:
-        settings = {"memory_limit": "512MB", "threads": "2", "temp_directory": spill}
-        connection = duckdb.connect(config=settings)
+        limits: dict[str, str] = getattr(splits, "duckdb", {})  # as the dataset of the splits gives them
+        connection = duckdb.connect(config={"temp_directory": spill, **limits})
         try:
             for name, split in splits.items():
                 connection.register(name, split)
