@@ -68,6 +68,10 @@ class GitForge(Struct, frozen=True):
         return found
 
     def mergeable(self) -> None:
+        with self._alone():  # in the middle of somebody else's merge a checkout looks changed
+            self._require_clean()
+
+    def _require_clean(self) -> None:
         if self.remote is None and (checkout := self._checkout()) and not _clean(checkout):
             raise InputError(
                 f"{checkout.directory}: {self.target} is checked out here with uncommitted changes; "
@@ -150,7 +154,7 @@ class GitForge(Struct, frozen=True):
             _pushed(self.git.run("push", *PUSH, "--atomic", lease, self.remote, *both))
             return self._follow(merged)
         if checkout := self._checkout():
-            self.mergeable()
+            self._require_clean()
             _forward(checkout, merged, tip)
             self._remove(branch, commit)
             return ""
