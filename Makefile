@@ -10,6 +10,7 @@ PYTHON ?= python3
 VENV ?= .venv
 VENV_SERVE ?= .venv-serve
 VENV_VALIDATE ?= .venv-validate
+VENV_CLIENTS ?= .venv-clients
 TOOLS ?= .tools
 PORT ?= 8080
 ENV ?= staging
@@ -17,7 +18,7 @@ ARGS ?=
 # The model that serve, loadtest and image work on: the last one trained, unless BUNDLE names another folder.
 BUNDLE ?= $(shell sed -n 's/.*"path": *"\([^"]*\)".*/\1/p' data/bundles/latest.json 2>/dev/null)
 LAYOUT ?= data/registry
-export VENV VENV_SERVE VENV_VALIDATE TOOLS TORCH
+export VENV VENV_SERVE VENV_VALIDATE VENV_CLIENTS TOOLS TORCH
 
 # Nothing here tells anybody that it runs.
 export DO_NOT_TRACK := true
@@ -39,7 +40,7 @@ timed = @start=$$SECONDS; code=0; { $(1); } || code=$$?; echo "$@: $$((SECONDS -
 .PHONY: help
 help: ## this list
 	@awk 'BEGIN {FS = ":.*## "} /^##@ / {printf "\n%s\n", substr($$0, 5)} /^[a-z-]+:.*## / {printf "  %-16s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
-	@printf '\nVariables: VENV VENV_SERVE VENV_VALIDATE TOOLS PORT=%s ENV=%s BUNDLE IMAGE ARGS TORCH=cpu\n' '$(PORT)' '$(ENV)'
+	@printf '\nVariables: VENV VENV_SERVE VENV_VALIDATE VENV_CLIENTS TOOLS PORT=%s ENV=%s BUNDLE IMAGE ARGS TORCH=cpu\n' '$(PORT)' '$(ENV)'
 
 .PHONY: demo
 demo: ## the whole story on the real data, from a table to a promoted and reverted model; ends by itself
@@ -112,7 +113,7 @@ argo: environment-train ## compile the pipelines for Argo Workflows into gitops/
 
 .PHONY: test
 test: ## the fast tests, all of them (ARGS="-k words" picks)
-	$(call timed,$(MAKE) setup kustomize && $(PYTEST) -m "not slow and not cluster" $(ARGS))
+	$(call timed,$(MAKE) setup environment-clients kustomize && $(PYTEST) -m "not slow and not cluster" $(ARGS))
 
 .PHONY: test-fast
 test-fast: ## a minute's worth of them: architecture and contracts
@@ -151,8 +152,8 @@ clean: ## remove caches and what a run can make again; bundles, reports, registr
 
 # What the targets above stand on.
 
-.PHONY: environment-train environment-serve environment-validate
-environment-train environment-serve environment-validate: environment-%:
+.PHONY: environment-train environment-serve environment-validate environment-clients
+environment-train environment-serve environment-validate environment-clients: environment-%:
 	@$(PYTHON) requirements/environments.py $*
 
 .PHONY: kustomize

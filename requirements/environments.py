@@ -1,9 +1,9 @@
 """The environments on disk: made from the pins in this folder, once, and again only when a pin changed.
 
-usage: python3 requirements/environments.py [train] [serve] [validate] make or bring up to date (by default all three)
+usage: python3 requirements/environments.py [train] [serve] [validate] [clients] make or bring up to date (by default the first three)
        python3 requirements/environments.py compile [uv's options]     write the pins, *.txt, from *.in
 
-VENV, VENV_SERVE, VENV_VALIDATE say where they lie. One that lies outside of the repository and is there already belongs
+VENV, VENV_SERVE, VENV_VALIDATE, VENV_CLIENTS say where they lie. One that lies outside of the repository and is there already belongs
 to someone else: it is used as it is. TORCH=cpu takes torch without CUDA; what was chosen holds until another is named.
 Runs on the system's Python, before anything is installed: standard library only.
 """
@@ -28,6 +28,9 @@ SUPPORTED = ("3.13", "3.12", "3.11")
 BROUGHT_BY_TORCH = re.compile(r"^(?:nvidia|cuda|triton)[a-z0-9-]*", re.MULTILINE)
 
 
+DEFAULT = ("train", "serve", "validate")  # the clients are for tests
+
+
 class Environment(NamedTuple):
     """Where an environment lies, what it is made from and which Pythons it runs on (the first one found is taken)."""
 
@@ -45,7 +48,7 @@ class Environment(NamedTuple):
 
 
 def environments() -> dict[str, Environment]:
-    """The three of them, by name; the example's data package is there only as long as its pins are."""
+    """All of them, by name; the example's data package is there only as long as its pins are."""
 
     def place(variable: str, default: str) -> Path:
         return ROOT / os.environ.get(variable, default)
@@ -56,6 +59,7 @@ def environments() -> dict[str, Environment]:
         "train": Environment(place("VENV", ".venv"), train),
         "serve": Environment(place("VENV_SERVE", ".venv-serve"), (HERE / "serve.txt",)),
         "validate": Environment(place("VENV_VALIDATE", ".venv-validate"), (HERE / "validate.txt",), ("3.12", "3.11")),
+        "clients": Environment(place("VENV_CLIENTS", ".venv-clients"), (HERE / "clients.txt",)),
     }
 
 
@@ -72,7 +76,7 @@ def bring_up_to_date(names: list[str]) -> None:
     known = environments()
     if unknown := [name for name in names if name not in known]:
         raise Stop(f"{unknown[0]}: no such environment; known: {', '.join(known)}")
-    for name in names or known:
+    for name in names or DEFAULT:
         _sync(name, known[name])
 
 
@@ -99,7 +103,7 @@ def _sync(name: str, environment: Environment) -> None:
     target = ["--python", str(environment.python), *backend]
     options = ["-q", "--no-header", "--no-annotate", "-o", str(resolved)]
     run([uv, "pip", "compile", *options, *target, *map(str, environment.pins)])
-    run([uv, "pip", "sync", *target, str(resolved)])
+    run([uv, "pip", "sync", "-q", *target, str(resolved)])
     environment.stamp.write_text(json.dumps(wanted), encoding="utf-8")
 
 
@@ -140,7 +144,9 @@ def compile_pins(options: list[str]) -> None:
         "core": [],
         "train": unpinned,
         "serve": ["-c", "core.txt"],
+        "serve-grpc": ["-c", "core.txt"],
         "validate": [],
+        "clients": [],
         "dev": [],
         "example": ["-c", "core.txt"],
     }.items():

@@ -15,10 +15,10 @@ from contracts.errors import InputError
 from serving import endpoints
 from serving.application import served_version
 from serving.endpoints import Readiness
+from serving.http.server import Server
 from serving.limits import Limits
 from serving.metrics import Metrics
 from serving.runtime import Model
-from serving.server import Server
 
 MANAGEMENT_LIMITS = Limits(connections=100, body_bytes=1024)
 

@@ -50,13 +50,14 @@ def tracked(root: Path) -> tuple[Path, ...]:
 
 @pytest.fixture(scope="session")
 def environments(root: Path) -> dict[str, Path]:
-    """The Python of each environment that `make setup` makes: train, serve, validate."""
+    """The Python of each environment that `make setup` makes, and of the public clients."""
     places = {
         "train": ("VENV", ".venv"),
         "serve": ("VENV_SERVE", ".venv-serve"),
         "validate": ("VENV_VALIDATE", ".venv-validate"),
+        "clients": ("VENV_CLIENTS", ".venv-clients"),
     }
     pythons = {name: root / os.environ.get(*variable) / "bin" / "python" for name, variable in places.items()}
     for name, python in pythons.items():
-        assert python.exists(), f"{python}: the environment {name} is missing; run `make setup`"
+        assert python.exists(), f"{python}: the environment {name} is missing; run `make setup environment-clients`"
     return pythons

@@ -32,7 +32,7 @@ def test_the_curl_examples_work(root: Path, tmp_path: Path) -> None:
 def test_every_code_of_a_problem_is_in_the_document(root: Path) -> None:
     text = (root / "docs" / "serving.md").read_text(encoding="utf-8")
     codes = set()
-    for source in (root / "serving").glob("*.py"):
+    for source in (root / "serving").rglob("*.py"):
         codes |= set(re.findall(r'Problem\(\s*\d{3},\s*"([a-z_]+)"', source.read_text(encoding="utf-8")))
     assert len(codes) > 15
     assert {code for code in codes if f"`{code}`" not in text} == set()

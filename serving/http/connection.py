@@ -6,8 +6,8 @@ from http import HTTPStatus
 from typing import Protocol, cast
 
 from serving.exchange import Handler, Problem, Request, Response
+from serving.http.parser import HEAD, IDLE, RequestParser
 from serving.limits import Limits
-from serving.parser import HEAD, IDLE, RequestParser
 
 STATUS_LINES = {status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in HTTPStatus}
 

@@ -6,10 +6,10 @@ from pathlib import Path
 
 from serving import endpoints
 from serving.endpoints import Readiness
+from serving.http.server import Server
 from serving.limits import Limits
 from serving.metrics import Metrics
 from serving.runtime import Model
-from serving.server import Server
 from tests import bundles
 
 Scene = Callable[[Server, Callable[[], Awaitable[tuple[asyncio.StreamReader, asyncio.StreamWriter]]]], Awaitable[None]]

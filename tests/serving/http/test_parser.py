@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from serving.exchange import Problem, Request
+from serving.http.parser import IDLE, RequestParser
 from serving.limits import Limits
-from serving.parser import IDLE, RequestParser
 
 LIMITS = Limits(head_bytes=512, body_bytes=1000)
 HOST = b"Host: a\r\n"

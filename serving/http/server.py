@@ -7,8 +7,8 @@ from contextlib import suppress
 from email.utils import formatdate
 
 from contracts.errors import InputError
-from serving.connection import Connection
 from serving.exchange import Handler
+from serving.http.connection import Connection
 from serving.limits import Limits
 
 BACKLOG = 1024
