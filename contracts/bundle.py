@@ -32,19 +32,24 @@ class BundleError(InputError):
 
 
 class Input(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One raw column that the model takes.
+    """One raw column that the model takes, or with `width` k > 1 a tensor of shape [rows, k] (float32).
 
     A missing string is "" and a missing number NaN in a column, null in JSON.
     """
 
     name: str
     dtype: Literal["string", "float32", "int64", "bool"]
+    width: int = 1
     source: Literal["request", "lookup"] = "request"
     nullable: bool = False
     categories: tuple[str, ...] = ()  # seen in training, most frequent first; others are allowed and counted as unseen
     minimum: float | None = None  # seen in training
     maximum: float | None = None
     description: str = ""
+
+    def __post_init__(self) -> None:
+        if self.width < 1 or (self.width > 1 and self.dtype != "float32"):
+            raise ValueError(f"{self.name}: width is {self.width}; it is at least 1, and above 1 for float32 only")
 
 
 class Output(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -80,7 +85,7 @@ class Golden(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`golden.json`: rows with the outputs that this model gives for them, to be reproduced within a tolerance."""
 
     format: int = FORMAT
-    inputs: dict[str, list[str | float | int | bool | None]]
+    inputs: dict[str, list[str | float | int | bool | None | list[float | None]]]
     outputs: dict[str, list[float | list[float]]]  # a row is a number, or a list of `width` numbers
     absolute_tolerance: float
     relative_tolerance: float
