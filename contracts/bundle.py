@@ -7,7 +7,8 @@ without us:
 
     cd <bundle> && sha256sum bundle.json golden.json model.onnx reference_profile.json | sha256sum
 
-`provenance.json` and `MODEL_CARD.md` lie beside them, outside the digest. Nothing in a bundle is executable.
+`provenance.json` and `MODEL_CARD.md` lie beside them, outside the digest, and so may `signature.json`. Nothing in a
+bundle is executable.
 """
 
 import hashlib
@@ -24,6 +25,7 @@ from contracts.errors import InputError
 FORMAT = 1
 DIGESTED = ("bundle.json", "golden.json", "model.onnx", "reference_profile.json")
 BESIDE = ("MODEL_CARD.md", "provenance.json")
+SIGNATURE = "signature.json"  # may lie beside them: contracts/signature.py
 MAXIMUM_BYTES = 512 * 1024 * 1024  # per file; a budget may allow less
 
 
@@ -283,10 +285,10 @@ def _read_files(path: Path) -> dict[str, bytes]:
     allowed = {*DIGESTED, *BESIDE}
     if missing := sorted(allowed - found):
         raise BundleError(f"{path}: {missing[0]}: is missing; build or fetch the bundle again")
-    if foreign := sorted(found - allowed):
+    if foreign := sorted(found - allowed - {SIGNATURE}):
         raise BundleError(f"{path}: {foreign[0]}: does not belong in a bundle; remove it")
     files = {}
-    for name in sorted(allowed):
+    for name in sorted(found):
         file = path / name
         if file.is_symlink() or not file.is_file():
             raise BundleError(f"{file}: is not a regular file; build or fetch the bundle again")
