@@ -147,9 +147,11 @@ def _calibrated(model: Model, splits: Splits) -> Model:
     """The model with the scale and shift of its scores that the validation split asks for."""
     target = model.description.encoding.target
     network = model.module().network
-    rows = list(_labelled(splits["validation"], model.description.encoding))
-    scores = np.concatenate([network.scores(part) for part in rows])
-    labels = np.concatenate([part.labels for part in rows])
+    # Part by part: scores and labels are kept, the rows are not.
+    parts = [
+        (network.scores(part), part.labels) for part in _labelled(splits["validation"], model.description.encoding)
+    ]
+    scores, labels = (np.concatenate(column) for column in zip(*parts, strict=True))
     if target.task == "regression":
         labels = (labels - target.mean) / target.std
     found = calibration.fit(target.task, scores, labels)
@@ -162,7 +164,8 @@ def _evaluated(splits: Splits, model: Model, budgets: Budgets, parameters: Param
     about, quality, test = model.description, budgets.quality, splits["test"]
     encoding, task = about.encoding, about.encoding.target.task
     most = parameters.baselines.rows
-    given, asked = (_first(splits[name], encoding, most) for name in ("train", "validation"))
+    given = _first(splits["train"], encoding, most)
+    asked = _first(splits["validation"], encoding, most // (parameters.validation_every_days - 1))  # as many as belong
     fitted = baselines.fit(encoding, given, asked, parameters.baselines, parameters.seed)
     del given, asked
     truth = evaluation.truth(test, encoding.target)
