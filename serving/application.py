@@ -69,18 +69,18 @@ class Application:
             failure = Problem(500, "internal", "the server failed on this request; it is logged under its id")
             response = self._refusal(failure, request_id)
         name = route.name if route else "none"
-        self._counters.requests[name, response.status] += 1
+        self._counters.answered(name, response.status)
         if name == "infer":
             self._counters.duration.observe(perf_counter() - started)
         return response
 
     def refuse(self, problem: Problem, headers: dict[bytes, bytes]) -> Response:
         """The answer to what a front had to refuse before there was a request."""
-        self._counters.requests["none", problem.status] += 1
+        self._counters.answered("none", problem.status)
         return self._refusal(problem, _request_id(headers))
 
     def _refusal(self, problem: Problem, request_id: str) -> Response:
-        self._counters.rejected[problem.code] += 1
+        self._counters.refused(problem.code)
         body = problems.document(problem, request_id)
         return self._response(problem.status, problems.CONTENT_TYPE, request_id, body, problem.headers)
 

@@ -70,7 +70,7 @@ class Inference:
         )
         body = protocol.encode(answers, names, *identity)
         rows = len(feeds[self._model.input_names[0]])
-        self._counters.inference(rows, decoded - started, inferred - decoded, perf_counter() - inferred)
+        self._counters.batch(1, rows, decoded - started, inferred - decoded, perf_counter() - inferred)
         self._counters.drift.observe(feeds, answers, rows)
         return body
 

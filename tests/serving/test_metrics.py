@@ -1,4 +1,7 @@
+import mmap
+import os
 import re
+import signal
 from pathlib import Path
 
 import numpy as np
@@ -8,8 +11,8 @@ from msgspec.structs import replace
 
 from contracts import budgets
 from contracts.bundle import CategoricalProfile, Input, NumericProfile
-from serving import drift, metrics
-from serving.metrics import Histogram, Metrics
+from serving import metrics
+from serving.metrics import Histogram, Metrics, drift, vocabulary
 from tests import bundles
 
 LINE = re.compile(r'([a-z_]+)(\{[a-z_]+="(?:[^"\\\n]|\\.)*"(?:,[a-z_]+="(?:[^"\\\n]|\\.)*")*\})? (\S+)')
@@ -67,6 +70,18 @@ def test_every_row_is_counted_once_whatever_the_batches(tmp_path: Path) -> None:
     for feature in ("station", "temperature", "hour", "holiday"):
         bins = [value for name, value in page.items() if name.startswith(f'ml_feature_bin_total{{feature="{feature}"')]
         assert sum(bins) == 558
+
+
+def test_a_tensor_of_many_numbers_has_no_bins_and_does_no_harm(tmp_path: Path) -> None:
+    bundle = bundles.write(tmp_path)
+    _, *others = bundle.manifest.inputs
+    tensor = Input(name="station", dtype="float32", width=3)
+    counters = Metrics(replace(bundle, manifest=replace(bundle.manifest, inputs=(tensor, *others))), "1")
+    counters.drift.observe(feeds() | {"station": np.ones((2, 3), np.float32)}, {"probability": np.zeros(2)}, 2)
+    page = exposition(counters)
+    assert page["ml_feature_untracked{}"] == 1
+    assert page['ml_feature_bin_total{feature="hour",bin="6.0"}'] == 1
+    assert not any("station" in name for name in page)
 
 
 def test_reference_shares_add_up_to_one(tmp_path: Path) -> None:
@@ -133,10 +148,91 @@ def test_a_histogram_counts_a_bound_below_itself() -> None:
     assert (histogram.counts, histogram.total) == ([2, 1, 1], 12.0)
 
 
+def test_a_call_of_the_model_is_counted_with_its_requests_rows_and_stages(tmp_path: Path) -> None:
+    counters = Metrics(bundles.write(tmp_path), "1")
+    counters.batch(3, 40, 0.5, 0.25, 0.125)
+    counters.batch(1, 1, 0.5, 0.25, 0.125)
+    page = exposition(counters)
+    assert page['ml_inference_batch_requests_bucket{le="1"}'] == 1
+    assert page['ml_inference_batch_requests_bucket{le="4"}'] == 2
+    assert page["ml_inference_batch_requests_sum{}"] == 4
+    assert page['ml_inference_batch_size_bucket{le="32"}'] == 1
+    assert page["ml_inference_batch_size_sum{}"] == 41
+    assert page['ml_inference_stage_duration_seconds_sum{stage="decode"}'] == 1.0
+    assert page['ml_inference_stage_duration_seconds_sum{stage="encode"}'] == 0.25
+    assert page['ml_inference_stage_duration_seconds_count{stage="infer"}'] == 2
+
+
+def test_what_has_no_name_in_the_metrics_is_counted_as_other(tmp_path: Path) -> None:
+    counters = Metrics(bundles.write(tmp_path), "1")
+    counters.answered("a new route", 200)
+    counters.answered("infer", 299)
+    counters.refused("a_new_code")
+    assert counters.requests == {("other", 200): 1, ("infer", 0): 1}
+    assert counters.rejected == {"other": 1}
+    assert exposition(counters)['ml_inference_rejected_total{reason="other"}'] == 1
+
+
+def test_every_reason_to_refuse_and_every_route_has_a_name_in_the_metrics(root: Path) -> None:
+    sources = "".join(path.read_text(encoding="utf-8") for path in sorted((root / "serving").rglob("*.py")))
+    codes = set(re.findall(r'\bProblem\(\s*\d+,\s*"(\w+)"', sources))
+    routes = set(re.findall(r'\bRoute\(\s*"(\w+)"', sources))
+    assert {"invalid_request", "not_ready"} <= codes
+    assert {"infer", "server"} <= routes
+    assert codes <= set(vocabulary.CODES), "put them into CODES of serving/metrics/vocabulary.py"
+    assert routes <= set(vocabulary.ROUTES), "put them into ROUTES of serving/metrics/vocabulary.py"
+
+
+def count_something(counters: Metrics) -> None:
+    """One of everything."""
+    counters.answered("infer", 200)
+    counters.answered("none", 404)
+    counters.refused("not_found")
+    counters.duration.observe(0.003)
+    counters.batch(2, 2, 0.1, 0.2, 0.3)
+    counters.drift.observe(feeds(), {"probability": np.array([0.25, 0.9], np.float32)}, 2)
+    counters.drift.count()
+
+
+def test_several_processes_are_summed_by_summing_their_memories(tmp_path: Path) -> None:
+    bundle = bundles.write(tmp_path)
+    one, two, both, total = (Metrics(bundle, "1") for _ in range(4))
+    parts = []
+    for counters, times in ((one, 1), (two, 2), (both, 3)):
+        parts.append(memoryview(bytearray(counters.sheet.bytes)))
+        counters.sheet.place(parts[-1])
+        for _ in range(times):
+            count_something(counters)
+    for _ in range(2):  # a second look does not count anything twice
+        total.sheet.total(parts[:2])
+    pages = ({n: v for n, v in exposition(c).items() if not n.startswith("process_")} for c in (total, both))
+    assert next(pages) == pytest.approx(next(pages))
+    assert total.requests == {("infer", 200): 3, ("none", 404): 3}
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
+def test_what_a_killed_process_had_counted_is_still_there(tmp_path: Path) -> None:
+    counters = Metrics(bundles.write(tmp_path), "1")
+    memory = mmap.mmap(-1, counters.sheet.bytes)
+    child = os.fork()
+    if not child:
+        counters.sheet.place(memoryview(memory))
+        count_something(counters)
+        os.kill(os.getpid(), signal.SIGKILL)
+    assert os.waitpid(child, 0)[1] == signal.SIGKILL
+    assert counters.requests == {}
+    counters.sheet.place(memoryview(memory))  # as the next process in its place does: it goes on from there
+    count_something(counters)
+    assert counters.requests == {("infer", 200): 2, ("none", 404): 2}
+    assert counters.duration.total == pytest.approx(0.006)
+
+
 def test_the_latencies_that_the_budgets_decide_on_are_bounds_of_the_histogram(root: Path) -> None:
     path = root / "conf" / "base" / "budgets.yml"
     names = yaml.safe_load(path.read_text(encoding="utf-8")).get("environments", {})
     for environment in (None, *names):
         service = budgets.load(path, environment).service
         for limit in (service.latency_p50_ms, service.latency_p99_ms):
-            assert limit / 1000 in metrics.SECONDS, f"{path}: put {limit / 1000} into SECONDS of serving/metrics.py"
+            assert limit / 1000 in metrics.SECONDS, (
+                f"{path}: put {limit / 1000} into SECONDS of serving/metrics/counters.py"
+            )

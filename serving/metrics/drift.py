@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 import numpy as np
 
 from contracts.bundle import Bundle, CategoricalProfile, Input, NumericProfile
+from serving.metrics.cells import Cells
 
 BATCH_ROWS = 256
 CATEGORIES = 20  # per feature; more bins say less about drift: the noise of an index grows with their number
@@ -15,13 +16,23 @@ SERIES = 1500  # for all features of one server
 OTHER, MISSING = "__other__", "__missing__"
 
 
-class Bins:
+class Bins(Cells):
     """The counts of one feature or output. `labels` name the bins; the last one is for missing values."""
 
     def __init__(self, labels: list[str], reference: list[int]) -> None:
         self.labels = [*labels, MISSING]
         self.reference = np.array(reference, np.float64) / max(sum(reference), 1)
-        self.counts: np.ndarray = np.zeros(len(self.labels), np.int64)
+        super().__init__(len(self.labels) + 1)
+
+    def move(self, whole: "memoryview[int]", fractions: "memoryview[float]") -> None:
+        """Go on counting there."""
+        super().move(whole, fractions)
+        self.counts: np.ndarray = np.frombuffer(whole, np.int64)[:-1]
+
+    @property
+    def unseen(self) -> int:
+        """Values that training never saw."""
+        return int(self.whole[-1])
 
     def add(self, values: np.ndarray) -> None:
         """Count a batch."""
@@ -58,12 +69,11 @@ class CategoricalBins(Bins):
         self._other = len(frequent)
         self._seen = frozenset(column.categories or profile.counts) | {""}
         self.open = column.dtype == "string"  # a value may come that training never saw
-        self.unseen = 0
 
     def places(self, values: np.ndarray) -> np.ndarray:
         names = [str(value).lower() for value in values.tolist()] if values.dtype != object else values.tolist()
         if self.open:
-            self.unseen += sum(name not in self._seen for name in names)
+            self.whole[-1] += sum(name not in self._seen for name in names)
         return np.fromiter((self._place.get(name, self._other) for name in names), np.int64, len(names))
 
 
@@ -71,8 +81,10 @@ class Drift:
     """The bins of a bundle's inputs and outputs, as many as `SERIES` allows; `untracked` inputs have none."""
 
     def __init__(self, bundle: Bundle) -> None:
-        columns = {column.name: column for column in bundle.manifest.inputs}
-        self.outputs = {name: NumericBins(profile) for name, profile in bundle.profile.predictions.items()}
+        columns = {column.name: column for column in bundle.manifest.inputs if column.width == 1}
+        single = {output.name for output in bundle.manifest.outputs if output.width == 1}
+        predictions = bundle.profile.predictions.items()
+        self.outputs = {name: NumericBins(profile) for name, profile in predictions if name in single}
         self.features: dict[str, Bins] = {}
         left = SERIES
         for name, profile in bundle.profile.inputs.items():
@@ -85,9 +97,13 @@ class Drift:
                 left -= 2 * len(bins.labels) + 2
                 if left >= 0:
                     self.features[name] = bins
-        self.untracked = len(columns) - len(self.features)
+        self.untracked = len(bundle.manifest.inputs) - len(self.features)
         self._waiting: list[tuple[Mapping[str, np.ndarray], Mapping[str, np.ndarray]]] = []
         self._rows = 0
+
+    def bins(self) -> tuple[Bins, ...]:
+        """All counters."""
+        return *self.features.values(), *self.outputs.values()
 
     def observe(self, feeds: Mapping[str, np.ndarray], answers: Mapping[str, np.ndarray], rows: int) -> None:
         """Take note of one call's columns and predictions; they are counted when enough have come together."""
