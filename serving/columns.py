@@ -1,12 +1,15 @@
-"""Raw columns, as a caller has them, into the arrays that a graph takes; what loses nothing is cast, the rest refused.
+"""Raw columns, as callers have them, into the arrays that a graph takes; what loses nothing is cast, the rest refused.
 
 string   `str`, None (missing)
 float32  fractional numbers (rounded, as in training), whole ones that float32 holds exactly, None and NaN (missing)
 int64    whole numbers, also in a fractional type
 bool     true and false, 1 and 0
+
+A column of width k holds k numbers per row: an array [rows, k], one list per row, or a flat list, row after row.
 """
 
 from collections.abc import Callable, Iterable, Sequence
+from itertools import chain
 
 import numpy as np
 
@@ -26,6 +29,44 @@ class ColumnError(InputError):
         self.column, self.reason, self.way_out = column, reason, way_out
 
 
+def read(column: Input, values: Values) -> np.ndarray:
+    """The array of one caller's column: [rows], or [rows, width]."""
+    if column.width == 1:
+        return READERS[column.dtype](column, values)
+    if isinstance(values, np.ndarray):
+        if values.ndim != 2 or values.shape[1] != column.width:
+            raise ColumnError(column.name, "has another shape", f"send {column.width} numbers per row")
+        return READERS[column.dtype](column, values.ravel()).reshape(values.shape)
+    if list in set(map(type, values)):
+        if any(type(row) is not list or len(row) != column.width for row in values):
+            raise ColumnError(column.name, "is not nested as its shape says", f"send {column.width} numbers per row")
+        values = list(chain.from_iterable(values))
+    if len(values) % column.width:
+        raise ColumnError(column.name, "ends within a row", f"send {column.width} numbers per row")
+    return READERS[column.dtype](column, values).reshape(-1, column.width)
+
+
+def read_together(column: Input, parts: Sequence[Values]) -> np.ndarray:
+    """The arrays of several callers' columns, one after the other: what `read` gives for each, at the price of one.
+
+    Raises ColumnError where `read` would for one of them, without saying which.
+    """
+    if len(parts) == 1:
+        return read(column, parts[0])
+    if set(map(type, parts)) != {list}:
+        return np.concatenate([read(column, part) for part in parts])
+    values = list(chain.from_iterable(parts))
+    if column.dtype not in EXACT:
+        return read(column, values)
+    kinds = set(map(type, values))
+    if kinds == {float} and column.dtype == "float32":
+        return _float32(column, np.array(values, np.float64)).reshape((-1, column.width) if column.width > 1 else -1)
+    # numpy would make floats of everybody's whole numbers: nothing may get lost that a caller alone had not lost.
+    if not (int in kinds and float in kinds) or _within(values, EXACT[column.dtype]):
+        return read(column, values)
+    return np.concatenate([read(column, part) for part in parts])
+
+
 def read_strings(column: Input, values: Values) -> np.ndarray:
     """Object array of `str`; "" is missing."""
     typed = _typed(column, values, "UT", "text")
@@ -43,7 +84,10 @@ def read_strings(column: Input, values: Values) -> np.ndarray:
 
 def read_floats(column: Input, values: Values) -> np.ndarray:
     """float32; NaN is missing."""
-    array = _numbers(column, values)
+    return _float32(column, _numbers(column, values))
+
+
+def _float32(column: Input, array: np.ndarray) -> np.ndarray:
     with np.errstate(over="ignore", invalid="ignore"):
         result: np.ndarray = array.astype(np.float32)
     if array.dtype.kind == "f":
@@ -89,6 +133,13 @@ READERS: dict[str, Callable[[Input, Values], np.ndarray]] = {
 }
 
 
+EXACT = {"float32": 2.0**24, "int64": 2.0**53}  # up to here every whole number has a place
+
+
+def _within(values: list, limit: float) -> bool:
+    return all(-limit <= value <= limit for value in values if type(value) is int)
+
+
 def _numbers(column: Input, values: Values) -> np.ndarray:
     """An array of kind f, i or u; None has become NaN."""
     typed = _typed(column, values, "fiu", "a number")
@@ -127,8 +178,8 @@ def _kinds(
     kinds = set(map(type, values))
     wrong = {kind for kind in kinds if kind is not NONE and (kind is never or not issubclass(kind, allowed))}
     if wrong:
-        row = next(row for row, value in enumerate(values) if type(value) in wrong)
-        raise ColumnError(column.name, f"row {row} {reason}", way_out)
+        place = next(place for place, value in enumerate(values) if type(value) in wrong)
+        raise ColumnError(column.name, f"row {place // column.width} {reason}", way_out)
     return kinds
 
 
@@ -138,4 +189,4 @@ def _refuse_missing(column: Input, missing: np.ndarray) -> None:
 
 def _refuse(column: Input, wrong: np.ndarray, reason: str, way_out: str) -> None:
     if wrong.any():
-        raise ColumnError(column.name, f"row {int(np.argmax(wrong))} {reason}", way_out)
+        raise ColumnError(column.name, f"row {int(np.argmax(wrong)) // column.width} {reason}", way_out)

@@ -4,13 +4,13 @@ Needs numpy, onnxruntime and contracts only. Strings travel as object arrays of 
 missing number NaN (None in a list means the same).
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import onnxruntime as ort
 
 from contracts.bundle import Bundle, BundleError
-from serving.columns import READERS, ColumnError, Values
+from serving.columns import ColumnError, Values, read, read_together
 
 TENSORS = {"string": "tensor(string)", "float32": "tensor(float)", "int64": "tensor(int64)", "bool": "tensor(bool)"}
 # Large batches go through the graph in slices: what lies between two layers stays in the cache, and memory does not
@@ -30,6 +30,7 @@ class Model:
         self.manifest = bundle.manifest
         self.input_names = tuple(column.name for column in self.manifest.inputs)
         self.output_names = [output.name for output in self.manifest.outputs]
+        self._inputs = frozenset(self.input_names)
         self._session = _session(bundle, threads)
         _check_inputs(bundle, self._session)
         _check_outputs(bundle, self._session)
@@ -42,20 +43,37 @@ class Model:
         return self.run(self.feeds(columns))
 
     def feeds(self, columns: Mapping[str, Values]) -> dict[str, np.ndarray]:
-        """Raw columns, checked against the schema, as the arrays that the graph takes: rank 1, of equal length."""
-        if unknown := sorted(columns.keys() - set(self.input_names)):
-            raise ColumnError(unknown[0], "is not a column of this model", f"send {', '.join(self.input_names)}")
+        """Raw columns, checked against the schema, as the arrays that the graph takes: [rows], or [rows, width]."""
+        self.require_columns(columns)
         feeds: dict[str, np.ndarray] = {}
         rows = -1
         for column in self.manifest.inputs:
-            if column.name not in columns:
-                raise ColumnError(column.name, "is missing", "send every column; a value that is not known is null")
-            array = feeds[column.name] = READERS[column.dtype](column, columns[column.name])
+            array = feeds[column.name] = read(column, columns[column.name])
             if len(array) != rows >= 0:
                 reason = f"has {len(array)} rows where {self.input_names[0]} has {rows}"
                 raise ColumnError(column.name, reason, "send as many rows in every column")
             rows = len(array)
         return feeds
+
+    def require_columns(self, columns: Mapping[str, Values]) -> None:
+        """Raises ColumnError unless these are the model's columns."""
+        names = columns.keys()
+        if names == self._inputs:
+            return
+        if unknown := sorted(names - self._inputs):
+            raise ColumnError(unknown[0], "is not a column of this model", f"send {', '.join(self.input_names)}")
+        missing = next(name for name in self.input_names if name not in names)
+        raise ColumnError(missing, "is missing", "send every column; a value that is not known is null")
+
+    def feeds_together(self, callers: Sequence[Mapping[str, Values]]) -> dict[str, np.ndarray]:
+        """The feeds of several callers, one after the other, at the price of one; each has all columns, of equal length.
+
+        Raises ColumnError where `feeds` would for one of them, without saying which.
+        """
+        return {
+            column.name: read_together(column, [columns[column.name] for columns in callers])
+            for column in self.manifest.inputs
+        }
 
     def run(self, feeds: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         """The graph's answer for arrays that `feeds` gave; nothing is checked again."""
@@ -118,7 +136,8 @@ def _check_inputs(bundle: Bundle, session: ort.InferenceSession) -> None:
         if column.nullable and column.dtype in ("int64", "bool"):
             place = f"{bundle.path}/bundle.json: inputs.{column.name}"
             raise BundleError(f"{place}: {column.dtype} has no missing value; declare it float32 or not nullable")
-        _check_node(bundle, "inputs", column.name, graph.pop(column.name, None), (TENSORS[column.dtype], 1))
+        expected = (TENSORS[column.dtype], 1 if column.width == 1 else 2)
+        _check_node(bundle, "inputs", column.name, graph.pop(column.name, None), expected)
     if graph:
         place = f"{bundle.path}/model.onnx: inputs: {min(graph)}"
         raise BundleError(f"{place}: is not in bundle.json; build the bundle again")
