@@ -1,0 +1,1 @@
+"""Who may ask: API keys and tokens, checked before a request reaches an endpoint."""

@@ -1,0 +1,106 @@
+"""The guard: looks at the credential of a request, before anything else is done for it.
+
+Where there are no keys and no issuer there is no guard, and everybody may ask.
+"""
+
+import argparse
+from pathlib import Path
+
+from contracts.errors import InputError
+from serving.security.keys import Keys
+from serving.security.refusals import forbidden, invalid, missing
+from serving.security.tokens import Tokens
+
+DEFAULT_ALGORITHMS = "RS256,ES256,EdDSA"
+JWT_FLAGS = ("--jwt-issuer", "--jwt-audience", "--jwt-jwks")
+
+
+class Guard:
+    """API keys, tokens, or both."""
+
+    def __init__(self, keys: Keys | None = None, tokens: Tokens | None = None) -> None:
+        self._keys, self._tokens = keys, tokens
+
+    def check(self, headers: dict[bytes, bytes], scope: str) -> None:
+        """Whether a request with these headers may do what `scope` names; "" is open to everybody.
+
+        Raises Problem: 401 no or no valid credential, 403 not for this, 429 too often, 503 cannot be told just now.
+        Takes microseconds and never waits. Where `X-Api-Key` is there, `Authorization` is not looked at.
+        """
+        if not scope:
+            return
+        if (key := headers.get(b"x-api-key")) is not None:
+            scopes = self._of_key(key)
+            if scopes is None:
+                raise invalid("the key is not valid")
+        elif (credential := headers.get(b"authorization")) is not None:
+            scopes = self._of_credential(credential)
+        else:
+            raise missing()
+        if scope not in scopes:
+            raise forbidden(scope)
+
+    def _of_credential(self, credential: bytes) -> frozenset[str]:
+        """What the value of an `Authorization` header is good for."""
+        if self._tokens is not None and (scopes := self._tokens.recall(credential)) is not None:
+            return scopes
+        key = credential[7:] if credential[:7] == b"Bearer " else _bearer(credential)
+        if (scopes := self._of_key(key)) is not None:
+            return scopes
+        if self._tokens is None or (self._keys is not None and key.count(b".") != 2):
+            raise invalid("the key is not valid")
+        return self._tokens.verify(key, credential)
+
+    def _of_key(self, key: bytes) -> frozenset[str] | None:
+        """What an API key is good for; None where it is none."""
+        if self._keys is None or (holder := self._keys.find(key)) is None:
+            return None
+        if holder.bucket is not None:
+            holder.bucket.take()
+        return holder.scopes
+
+    def close(self) -> None:
+        """Read keys no more."""
+        for source in (self._keys, self._tokens):
+            if source is not None:
+                source.close()
+
+
+def _bearer(credential: bytes) -> bytes:
+    """What follows the scheme, which may be written in any case; raises Problem 401 for any other scheme."""
+    scheme, _, rest = credential.partition(b" ")
+    if scheme.lower() != b"bearer":
+        raise invalid("the scheme is not Bearer")
+    return rest.strip()
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The flags that `from_options` reads."""
+    group = parser.add_argument_group("who may ask (without any of these: everybody who reaches the port)")
+    add = group.add_argument
+    add("--api-keys", type=Path, metavar="FILE", help="hashes of API keys; read again when it changes")
+    add("--jwt-issuer", metavar="URL", help="`iss` of the tokens that are taken")
+    add("--jwt-audience", metavar="A", help="`aud` that they are for")
+    add("--jwt-jwks", metavar="URL|FILE", help="the issuer's public keys (JSON Web Key Set)")
+    add(
+        "--jwt-algorithms",
+        metavar="A,B",
+        default=DEFAULT_ALGORITHMS,
+        help="by which they may be signed (default %(default)s)",
+    )
+
+
+def from_options(options: argparse.Namespace) -> Guard | None:
+    """The guard that the flags ask for, or None where they ask for none; raises InputError in one line."""
+    issuer, audience, jwks = options.jwt_issuer, options.jwt_audience, options.jwt_jwks
+    given = [value for value in (issuer, audience, jwks) if value is not None]
+    if given and not all((issuer, audience, jwks)):
+        raise InputError(f"{', '.join(JWT_FLAGS)}: belong together; give all of them, or none")
+    if options.api_keys is None and not given:
+        return None
+    algorithms = frozenset(name.strip() for name in options.jwt_algorithms.split(",") if name.strip())
+    if not algorithms:
+        raise InputError(f"--jwt-algorithms: names none; give some of {DEFAULT_ALGORITHMS}")
+    tokens = Tokens(issuer, audience, jwks, algorithms) if given else None
+    keys = Keys(options.api_keys) if options.api_keys is not None else None
+    return Guard(keys, tokens)
