@@ -3,6 +3,7 @@
 import asyncio
 import errno
 import socket
+from collections.abc import Callable
 from contextlib import suppress
 from email.utils import formatdate
 
@@ -15,6 +16,19 @@ BACKLOG = 1024
 # Between closing the port and closing idle connections: what is on its way on them is still answered, with
 # `Connection: close`. Closed at once, a connection whose request lies unread in the socket would be reset.
 LAST_LOOK_SECONDS = 0.1
+YIELD_SECONDS = 0.001  # for which a client is left to a process with fewer connections
+
+
+def open_port(host: str, port: int) -> socket.socket:
+    """A port (0: any free one) on which clients can connect; raises InputError when it cannot be had."""
+    try:
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        listener = socket.create_server((host, port), family=family, backlog=BACKLOG)
+    except OSError as error:
+        reason = "is in use" if error.errno == errno.EADDRINUSE else f"cannot be opened ({error.strerror})"
+        raise InputError(f"{host}:{port}: port: {reason}; stop what holds it or choose another one") from error
+    listener.setblocking(False)
+    return listener
 
 
 class Server:
@@ -28,22 +42,24 @@ class Server:
         self.now = self._loop.time
         self._connections: set[Connection] = set()
         self._socket: socket.socket | None = None
+        self._share: Callable[[int], bool] | None = None
         self._joining: set[asyncio.Task] = set()
         self._ticks: asyncio.Task | None = None
         self._empty = asyncio.Event()
 
     async def listen(self, host: str, port: int) -> str:
         """Open the port (0: any free one) and give its URL; raises InputError when it cannot be had."""
-        try:
-            family = socket.AF_INET6 if ":" in host else socket.AF_INET
-            self._socket = socket.create_server((host, port), family=family, backlog=BACKLOG)
-        except OSError as error:
-            reason = "is in use" if error.errno == errno.EADDRINUSE else f"cannot be opened ({error.strerror})"
-            raise InputError(f"{host}:{port}: port: {reason}; stop what holds it or choose another one") from error
-        self._socket.setblocking(False)
-        self._loop.add_reader(self._socket, self._accept)
-        self._ticks = asyncio.create_task(self._tick())
-        address, port = self._socket.getsockname()[:2]
+        return self.listen_on(open_port(host, port))
+
+    def listen_on(self, listener: socket.socket, share: Callable[[int], bool] | None = None) -> str:
+        """Accept from an open port and give its URL. Of a port that several processes share, one client at a time.
+
+        `share` says, given how many connections there are here, whether it is this process's turn to take one.
+        """
+        self._socket, self._share = listener, share
+        self._loop.add_reader(listener, self._accept)
+        self._ticks = self._loop.create_task(self._tick())
+        address, port = listener.getsockname()[:2]
         return f"http://[{address}]:{port}" if ":" in address else f"http://{address}:{port}"
 
     async def close(self, seconds: float) -> int:
@@ -94,6 +110,10 @@ class Server:
         asyncio's own listener cannot be closed without losing those who have connected and are not yet accepted.
         """
         assert self._socket is not None
+        if self._share and not self._share(len(self._connections) + len(self._joining)):
+            self._loop.remove_reader(self._socket)  # it would be called at once, again
+            self._loop.call_later(YIELD_SECONDS, self._listen_again)
+            return
         with suppress(BlockingIOError, ConnectionAbortedError):
             while True:
                 try:
@@ -107,6 +127,12 @@ class Server:
                 joining = self._loop.create_task(self._loop.connect_accepted_socket(self._connect, accepted))
                 self._joining.add(joining)
                 joining.add_done_callback(self._joining.discard)
+                if self._share:
+                    return  # whoever still waits is another one's, or ours when we are called again
+
+    def _listen_again(self) -> None:
+        if self._socket is not None:
+            self._loop.add_reader(self._socket, self._accept)
 
     def _connect(self) -> Connection:
         return Connection(self)
@@ -114,6 +140,7 @@ class Server:
     async def _stop_listening(self) -> None:
         if self._socket is not None:
             self._loop.remove_reader(self._socket)
+            self._share = None
             self._accept()
             self._socket.close()  # from here on new clients are refused
             self._socket = None
@@ -127,6 +154,5 @@ class Server:
             now = self.now()
             for connection in [connection for connection in self._connections if connection.deadline < now]:
                 connection.expire()
-            if self._socket is not None:
-                self._loop.add_reader(self._socket, self._accept)
+            self._listen_again()
             await asyncio.sleep(1.0)
