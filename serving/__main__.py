@@ -4,6 +4,7 @@ import argparse
 import asyncio
 import gc
 import logging
+import os
 import signal
 import sys
 from collections.abc import Callable, Sequence
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from contracts import bundle
+from contracts.bundle import Bundle
 from contracts.errors import InputError
 from serving import endpoints
 from serving.application import served_version
@@ -19,6 +21,7 @@ from serving.http.server import Server
 from serving.limits import Limits
 from serving.metrics import Metrics
 from serving.runtime import Model
+from serving.workers.seat import Seat
 
 MANAGEMENT_LIMITS = Limits(connections=100, body_bytes=1024)
 
@@ -53,45 +56,86 @@ def arguments() -> Arguments:
         help="how long requests that have begun may then still take (default %(default)s)",
     )
     add("--threads", type=count, default=1, help="of onnxruntime for one call (default %(default)s)")
+    add("--workers", type=count, default=1, help="processes that answer, on one port (default %(default)s)")
     add("--maximum-rows", type=count, default=limits.rows, help="in one request (default %(default)s)")
     add("--maximum-body-bytes", type=count, default=limits.body_bytes, help="(default %(default)s)")
     add("--maximum-connections", type=count, default=limits.connections, help="(default %(default)s)")
     return parser
 
 
-async def serve(options: argparse.Namespace) -> None:
-    """Verify, listen, say so, wait for the signal, drain."""
+async def serve(options: argparse.Namespace, verified: Bundle, seat: Seat | None = None) -> None:
+    """Verify, listen, say so, wait for the signal, drain. With a seat: as one of several workers."""
     limits = Limits(
         rows=options.maximum_rows, body_bytes=options.maximum_body_bytes, connections=options.maximum_connections
     )
-    verified = bundle.load(options.bundle, options.digest)
     model = Model(verified, options.threads)
     model.verify_golden()
 
     readiness, counters = Readiness(), Metrics(verified, served_version(verified))
     clients = Server(endpoints.inference(model, counters, readiness, limits), limits)
-    platform = Server(endpoints.management(verified, counters, readiness), MANAGEMENT_LIMITS)
     counters.gauges["ml_inference_inflight"] = ("Requests that have begun and are not answered", clients.busy)
     counters.gauges["ml_inference_connections"] = ("Connections of clients", clients.connections)
     stop = Stop()
-    url = await clients.listen(options.host, options.port)
-    management = await platform.listen(options.host, options.management_port)
+    if seat:
+        seat.count(counters)
+        seat.orphaned(stop.at_once)
+        clients.listen_on(seat.listener, seat.share)
+    else:
+        url = await clients.listen(options.host, options.port)
+        platform = Server(endpoints.management(verified, counters, readiness), MANAGEMENT_LIMITS)
+        management = await platform.listen(options.host, options.management_port)
 
     # What is there now stays: the garbage collector need not look at it ever again.
     gc.collect()
     gc.freeze()
     readiness.ready = True
-    what = f"model={verified.manifest.name} version={served_version(verified)} digest={verified.digest}"
-    _say(f"ready url={url} management={management} {what}")
+    if seat:
+        seat.ready(counters)
+    else:
+        what = f"model={verified.manifest.name} version={served_version(verified)} digest={verified.digest}"
+        _say(f"ready url={url} management={management} {what}")
 
     await stop.asked.wait()
     readiness.ready = False
     clients.draining = True
-    _say(f"draining seconds={options.drain_seconds:g}")
+    if seat:
+        seat.draining()
+    else:
+        _say(f"draining seconds={options.drain_seconds:g}")
     await stop.hurried(options.drain_seconds)
     cut = await clients.close(options.in_flight_seconds)
-    await platform.close(1.0)
-    _say(f"stopped cut_off={cut}")
+    if seat:
+        seat.left(counters, cut)
+    else:
+        await platform.close(1.0)
+        _say(f"stopped cut_off={cut}")
+
+
+def serve_with_workers(options: argparse.Namespace, verified: Bundle) -> int:
+    """Several workers under a supervisor; the exit code."""
+    if not hasattr(os, "fork"):
+        raise InputError("arguments: --workers: this system has no fork; start several servers behind a proxy")
+    from serving.workers import supervisor
+
+    def work(seat: Seat) -> None:
+        with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+            runner.run(serve(options, verified, seat))
+
+    return supervisor.run(
+        supervisor.Service(
+            bundle=verified,
+            version=served_version(verified),
+            workers=options.workers,
+            host=options.host,
+            port=options.port,
+            management_port=options.management_port,
+            management_limits=MANAGEMENT_LIMITS,
+            drain_seconds=options.drain_seconds,
+            in_flight_seconds=options.in_flight_seconds,
+            work=work,
+            say=_say,
+        )
+    )
 
 
 class Stop:
@@ -113,6 +157,11 @@ class Stop:
         except TimeoutError:
             pass
 
+    def at_once(self) -> None:
+        """Ask to stop, and not to wait."""
+        self.asked.set()
+        self._again.set()
+
     def _signalled(self) -> None:
         (self._again if self.asked.is_set() else self.asked).set()
 
@@ -122,8 +171,11 @@ def main(line: Sequence[str] | None = None) -> int:
     logging.basicConfig(format="%(levelname)s %(name)s %(message)s", level=logging.WARNING)
     try:
         options = arguments().parse_args(line)
+        verified = bundle.load(options.bundle, options.digest)
+        if options.workers > 1:
+            return serve_with_workers(options, verified)
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-            runner.run(serve(options))
+            runner.run(serve(options, verified))
     except InputError as error:
         print(error, file=sys.stderr)
         return 2

@@ -8,7 +8,7 @@ from contextlib import suppress
 from email.utils import formatdate
 
 from contracts.errors import InputError
-from serving.exchange import Handler
+from serving.exchange import Handler, Header
 from serving.http.connection import Connection
 from serving.limits import Limits
 
@@ -31,6 +31,12 @@ def open_port(host: str, port: int) -> socket.socket:
     return listener
 
 
+def address(listener: socket.socket) -> str:
+    """The URL of an open port."""
+    host, port = listener.getsockname()[:2]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
 class Server:
     """Serves `handler` on one port. While `draining`, every answer asks its client to connect anew, elsewhere."""
 
@@ -38,6 +44,7 @@ class Server:
         self.handler, self.limits = handler, limits
         self.draining = False
         self.date = b""  # the value of the Date header
+        self.heads: dict[tuple[int, tuple[Header, ...]], bytes] = {}
         self._loop = asyncio.get_running_loop()
         self.now = self._loop.time
         self._connections: set[Connection] = set()
@@ -59,8 +66,7 @@ class Server:
         self._socket, self._share = listener, share
         self._loop.add_reader(listener, self._accept)
         self._ticks = self._loop.create_task(self._tick())
-        address, port = listener.getsockname()[:2]
-        return f"http://[{address}]:{port}" if ":" in address else f"http://{address}:{port}"
+        return address(listener)
 
     async def close(self, seconds: float) -> int:
         """Listen no more, answer what has begun, for at most `seconds`; gives how many connections were cut off."""

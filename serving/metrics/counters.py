@@ -74,6 +74,7 @@ class Metrics:
         self.answered = self._answers.add  # (route, status)
         self.refused = self._refusals.add  # (code)
         self.batch = self._batches.add  # (requests, rows, decode, infer, encode), in seconds
+        self.refresh: Callable[[], None] = self.drift.count  # before it is written out
         self.more: list[Callable[[Mapping[str, str]], Iterable[Iterable[str]]]] = [_process]  # families of others
         self._bundle = bundle
         self._model = {"model": bundle.manifest.name, "version": version}
@@ -91,6 +92,7 @@ class Metrics:
 
     def render(self) -> bytes:
         """The whole page, Prometheus text format 0.0.4."""
+        self.refresh()
         return "".join(f"{line}\n" for part in self._parts() for line in part).encode()
 
     def _parts(self) -> Iterator[Iterable[str]]:
@@ -124,7 +126,6 @@ class Metrics:
             yield from families(model)
 
     def _drift(self) -> Iterator[Iterable[str]]:
-        self.drift.count()
         family, model, features, outputs = exposition.family, self._model, self.drift.features, self.drift.outputs
         yield family("ml_feature_bin_total", "counter", "Values by bin", _counts(model, "feature", features))
         text = "Share of the bin in the training data"
