@@ -7,7 +7,6 @@ request. The keys that were read last stay in force until others have been read.
 import logging
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from http.client import HTTPException
 from pathlib import Path
 from time import monotonic
 from typing import Any
@@ -112,7 +111,7 @@ class KeySet:
         self._reading = True
         try:
             self._take(parse(self._read(), self._algorithms))
-        except (InputError, OSError, HTTPException, ValueError, RecursionError) as error:
+        except (InputError, OSError, ValueError, RecursionError) as error:
             if not self._failed:
                 reason = error if isinstance(error, InputError) else type(error).__name__
                 log.warning("the %d public keys read before stay in force: %s", len(self._keys), reason)
@@ -203,6 +202,7 @@ def _file(path: Path) -> bytes:
 
 def _url(url: str) -> bytes:
     """One GET; redirects are not followed, since they could lead to where anybody answers."""
+    from http.client import HTTPException  # it and urllib bring ssl along: only for those who have a URL
     from urllib.request import HTTPRedirectHandler, ProxyHandler, Request, build_opener
 
     class Stay(HTTPRedirectHandler):
@@ -210,15 +210,18 @@ def _url(url: str) -> bytes:
             return None
 
     request = Request(url, headers={"Accept": "application/json", "User-Agent": "slipway"})  # noqa: S310  checked
-    until = monotonic() + PATIENCE_SECONDS
-    data = b""
     # What is on this machine is not asked for through a proxy.
     handlers = (Stay(), ProxyHandler({})) if url.startswith("http:") else (Stay(),)
-    with build_opener(*handlers).open(request, timeout=TIMEOUT_SECONDS) as answer:
-        while (part := answer.read1(64 * 1024)) and len(data) <= MAXIMUM_BYTES:
-            data += part
-            if monotonic() > until:
-                raise TimeoutError
+    until = monotonic() + PATIENCE_SECONDS
+    data = b""
+    try:
+        with build_opener(*handlers).open(request, timeout=TIMEOUT_SECONDS) as answer:
+            while (part := answer.read1(64 * 1024)) and len(data) <= MAXIMUM_BYTES:
+                data += part
+                if monotonic() > until:
+                    raise TimeoutError
+    except HTTPException as error:
+        raise InputError("--jwt-jwks: is answered by what is not HTTP; give the URL of a key set") from error
     return _bounded(data)
 
 

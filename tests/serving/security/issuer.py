@@ -17,9 +17,13 @@ ISSUER, AUDIENCE = "https://issuer.test/", "models"
 KINDS = {"RS256": RSAAlgorithm, "ES256": ECAlgorithm, "EdDSA": OKPAlgorithm}
 
 
-@cache
 def private(kid: str = "one", algorithm: str = "RS256") -> Any:
     """The private key of that name; made once."""
+    return _private(kid, algorithm)
+
+
+@cache
+def _private(kid: str, algorithm: str) -> Any:
     if algorithm == "RS256":
         return rsa.generate_private_key(public_exponent=65537, key_size=2048)
     return ec.generate_private_key(ec.SECP256R1()) if algorithm == "ES256" else ed25519.Ed25519PrivateKey.generate()
@@ -46,7 +50,8 @@ def token(kid: str | None = "one", algorithm: str = "RS256", headers: dict | Non
     """A token signed by the key of that name."""
     named = {} if kid is None else {"kid": kid}
     key = private(kid or "one", algorithm)
-    return jwt.encode(claims(**other), key, algorithm, headers={**named, **(headers or {})}).encode()
+    payload = json.dumps(claims(**other)).encode()  # as it is: `jwt.encode` would not make some of the wrong ones
+    return jwt.PyJWS().encode(payload, key, algorithm, headers={**named, **(headers or {})}).encode()
 
 
 class Answering:
