@@ -1,0 +1,177 @@
+"""Bundles to do harm to: four raw columns of every kind, a vector, a binary answer; `shift` tells two versions apart.
+
+score = city + 0.1 load (0 where missing) + 0.05 age + member + 0.01 the sum of signal - 2 + shift; the answer is its
+sigmoid. `width` adds a hidden layer of so many neurons twice, so that an answer costs something.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime as ort
+from onnx import ModelProto, TensorProto, helper, numpy_helper
+
+from contracts import bundle
+
+NAME = "reliable"
+OUTPUT = "probability"
+VECTOR = 1
+CITIES = {"Oslo": 0.5, "Łódź": -0.5, "東京": 1.0}
+INPUTS = (
+    bundle.Input(name="city", dtype="string", nullable=True, categories=tuple(CITIES)),
+    bundle.Input(name="load", dtype="float32", nullable=True, minimum=-20.0, maximum=40.0),
+    bundle.Input(name="age", dtype="int64", minimum=0, maximum=99),
+    bundle.Input(name="member", dtype="bool"),
+    bundle.Input(name="signal", dtype="float32", width=VECTOR),
+)
+DATATYPES = {"city": "BYTES", "load": "FP32", "age": "INT64", "member": "BOOL", "signal": "FP32"}
+GOLDEN: dict[str, list] = {
+    "city": ["Oslo", "Łódź", "東京", "elsewhere", None, "Oslo"],
+    "load": [20.5, -3.25, None, 0.0, 31.0, None],
+    "age": [0, 6, 12, 18, 23, 9],
+    "member": [False, True, False, True, False, True],
+    "signal": [[float(row - column) for column in range(VECTOR)] if VECTOR > 1 else float(row) for row in range(6)],
+}
+
+
+def write(store: Path, shift: float = 0.0, width: int = 0, version: str = "1") -> bundle.Bundle:
+    """A bundle in the store."""
+    return bundle.write(store, contents(graph(shift, width).SerializeToString(), version))
+
+
+def contents(model: bytes, version: str = "1", **changes: Any) -> bundle.Contents:
+    """What a bundle with this graph is written from; `changes` replace parts of it."""
+    golden = bundle.Golden(
+        inputs=GOLDEN,
+        outputs={OUTPUT: answers(model, GOLDEN).tolist()} if "golden" not in changes else {},
+        absolute_tolerance=1e-5,
+        relative_tolerance=1e-4,
+    ) if "golden" not in changes else changes.pop("golden")  # fmt: skip
+    numeric = bundle.NumericProfile(edges=[0.0, 10.0, 20.0], counts=[100, 300, 400, 100], missing=100)
+    parts: dict[str, Any] = {
+        "manifest": bundle.Manifest(
+            name=NAME,
+            task="binary",
+            target="claim",
+            inputs=INPUTS,
+            outputs=(bundle.Output(name=OUTPUT),),
+            decision_threshold=0.5,
+        ),
+        "profile": bundle.ReferenceProfile(
+            rows=1000,
+            inputs={
+                "city": bundle.CategoricalProfile(counts=dict.fromkeys(CITIES, 300), other=80, missing=20),
+                "load": numeric,
+                "age": numeric,
+                "member": bundle.CategoricalProfile(counts={"false": 950, "true": 50}, other=0, missing=0),
+            },
+            predictions={OUTPUT: bundle.NumericProfile(edges=[0.25, 0.5, 0.75], counts=[250] * 4, missing=0)},
+        ),
+        "provenance": bundle.Provenance(
+            version=version,
+            created_at="2026-01-02T03:04:05Z",
+            git_sha="0" * 40,
+            git_dirty=False,
+            inputs_hash="1" * 64,
+            data_hash="2" * 64,
+            parameters_hash="3" * 64,
+            code_hash="4" * 64,
+            requirements_hash="5" * 64,
+            seed=1,
+            data_from="2025-01-01",
+            data_until="2025-07-01",
+        ),
+        "model_card": "# Reliable\n\nA model to do harm to.\n",
+    }
+    return bundle.Contents(model=model, golden=golden, **(parts | changes))
+
+
+def graph(shift: float = 0.0, width: int = 0) -> ModelProto:
+    """The ONNX graph."""
+    node = helper.make_node
+    constants = {"zero": 0.0, "slope": 0.1, "growth": 0.05, "share": 0.01, "offset": -2.0 + shift}
+    initializers = [helper.make_tensor(name, TensorProto.FLOAT, [], [value]) for name, value in constants.items()]
+    initializers.append(helper.make_tensor("columns", TensorProto.INT64, [1], [1]))
+    encoder = {"keys_strings": list(CITIES), "values_floats": list(CITIES.values()), "default_float": 0.0}
+    nodes = [
+        node("LabelEncoder", ["city"], ["city_score"], domain="ai.onnx.ml", **encoder),
+        node("IsNaN", ["load"], ["missing"]),
+        node("Where", ["missing", "zero", "load"], ["known"]),
+        node("Mul", ["known", "slope"], ["load_score"]),
+        node("Cast", ["age"], ["age_number"], to=TensorProto.FLOAT),
+        node("Mul", ["age_number", "growth"], ["age_score"]),
+        node("Cast", ["member"], ["member_score"], to=TensorProto.FLOAT),
+        node("ReduceSum", ["signal", "columns"], ["signal_sum"], keepdims=0)
+        if VECTOR > 1
+        else node("Identity", ["signal"], ["signal_sum"]),
+        node("Mul", ["signal_sum", "share"], ["signal_score"]),
+        node(
+            "Sum",
+            ["city_score", "load_score", "age_score", "member_score", "signal_score", "offset"],
+            ["score"],
+        ),
+    ]
+    score = "score"
+    if width:
+        random = np.random.default_rng(1)
+        for name, shape in {"w1": (1, width), "w2": (width, width), "w3": (width, 1)}.items():
+            weights = (random.standard_normal(shape) / np.sqrt(shape[0])).astype(np.float32)
+            initializers.append(numpy_helper.from_array(weights, name))
+        nodes += [
+            node("Unsqueeze", ["score", "columns"], ["x0"]),
+            node("MatMul", ["x0", "w1"], ["x1"]),
+            node("Relu", ["x1"], ["x2"]),
+            node("MatMul", ["x2", "w2"], ["x3"]),
+            node("Relu", ["x3"], ["x4"]),
+            node("MatMul", ["x4", "w3"], ["x5"]),
+            node("Squeeze", ["x5", "columns"], ["deep"]),
+        ]
+        score = "deep"
+    nodes.append(node("Sigmoid", [score], [OUTPUT]))
+    kinds = {
+        "string": TensorProto.STRING,
+        "float32": TensorProto.FLOAT,
+        "int64": TensorProto.INT64,
+        "bool": TensorProto.BOOL,
+    }
+    inputs = [
+        helper.make_tensor_value_info(
+            column.name, kinds[column.dtype], ["rows"] if column.width == 1 else ["rows", column.width]
+        )
+        for column in INPUTS
+    ]
+    outputs = [helper.make_tensor_value_info(OUTPUT, TensorProto.FLOAT, ["rows"])]
+    return helper.make_model(
+        helper.make_graph(nodes, "reliable", inputs, outputs, initializers),
+        opset_imports=[helper.make_opsetid("", 20), helper.make_opsetid("ai.onnx.ml", 4)],
+        ir_version=10,
+    )
+
+
+class Oracle:
+    """The right answers of a graph, from onnxruntime itself; the server's own code has no part in it."""
+
+    def __init__(self, model: bytes) -> None:
+        options = ort.SessionOptions()
+        options.intra_op_num_threads = 1
+        self._session = ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+
+    def __call__(self, rows: Mapping[str, list]) -> np.ndarray:
+        """float32 [rows]; None is a missing value."""
+        if not len(rows["age"]):
+            return np.empty(0, np.float32)
+        feeds = {
+            "city": np.array([value or "" for value in rows["city"]], object),
+            "load": np.array([np.nan if value is None else value for value in rows["load"]], np.float32),
+            "age": np.array(rows["age"], np.int64),
+            "member": np.array(rows["member"], bool),
+            "signal": np.array(rows["signal"], np.float32).reshape(*(-1, VECTOR)[: min(VECTOR, 2)]),
+        }
+        answer: np.ndarray = self._session.run([OUTPUT], feeds)[0]
+        return answer
+
+
+def answers(model: bytes, rows: Mapping[str, list]) -> np.ndarray:
+    """The graph's answers, once."""
+    return Oracle(model)(rows)
