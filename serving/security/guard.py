@@ -20,6 +20,9 @@ class Guard:
 
     def __init__(self, keys: Keys | None = None, tokens: Tokens | None = None) -> None:
         self._keys, self._tokens = keys, tokens
+        # Bound once, for the hot path.
+        self._scopes_of_key = keys.scopes if keys is not None else _none
+        self._scopes_of_known_token = tokens.recall if tokens is not None else None
 
     def check(self, headers: dict[bytes, bytes], scope: str) -> None:
         """Whether a request with these headers may do what `scope` names; "" is open to everybody.
@@ -30,40 +33,35 @@ class Guard:
         if not scope:
             return
         if (key := headers.get(b"x-api-key")) is not None:
-            scopes = self._of_key(key)
+            scopes = self._scopes_of_key(key)
             if scopes is None:
                 raise invalid("the key is not valid")
-        elif (credential := headers.get(b"authorization")) is not None:
-            scopes = self._of_credential(credential)
-        else:
+        elif (credential := headers.get(b"authorization")) is None:
             raise missing()
+        elif self._scopes_of_known_token is None or (scopes := self._scopes_of_known_token(credential)) is None:
+            key = credential.removeprefix(b"Bearer ")
+            if len(key) == len(credential):
+                key = _bearer(credential)
+            scopes = self._scopes_of_key(key)
+            if scopes is None:
+                scopes = self._scopes_of_new_token(key, credential)
         if scope not in scopes:
             raise forbidden(scope)
 
-    def _of_credential(self, credential: bytes) -> frozenset[str]:
-        """What the value of an `Authorization` header is good for."""
-        if self._tokens is not None and (scopes := self._tokens.recall(credential)) is not None:
-            return scopes
-        key = credential[7:] if credential[:7] == b"Bearer " else _bearer(credential)
-        if (scopes := self._of_key(key)) is not None:
-            return scopes
-        if self._tokens is None or (self._keys is not None and key.count(b".") != 2):
+    def _scopes_of_new_token(self, token: bytes, credential: bytes) -> frozenset[str]:
+        if self._tokens is None or (self._keys is not None and token.count(b".") != 2):
             raise invalid("the key is not valid")
-        return self._tokens.verify(key, credential)
-
-    def _of_key(self, key: bytes) -> frozenset[str] | None:
-        """What an API key is good for; None where it is none."""
-        if self._keys is None or (holder := self._keys.find(key)) is None:
-            return None
-        if holder.bucket is not None:
-            holder.bucket.take()
-        return holder.scopes
+        return self._tokens.verify(token, credential)
 
     def close(self) -> None:
         """Read keys no more."""
         for source in (self._keys, self._tokens):
             if source is not None:
                 source.close()
+
+
+def _none(_: bytes) -> None:
+    """Where there are no API keys, nothing is one."""
 
 
 def _bearer(credential: bytes) -> bytes:

@@ -100,11 +100,18 @@ class Keys:
         self._admit(_today())
         self._background = Background("api-keys", self._step)
 
-    def find(self, credential: bytes) -> Holder | None:
-        """Whose key this is; None for nobody's. Takes the same time whatever is wrong with a key."""
+    def scopes(self, credential: bytes) -> frozenset[str] | None:
+        """What a key is good for, None when it is none; raises Problem 429 when it has used up its rate.
+
+        Takes the same time whatever is wrong with a key: its hash is what is looked up, and compared in constant time.
+        """
         digest = sha256(credential).digest()
         holder = self._holders.get(digest[:NAMED_BY], NOBODY)
-        return holder if compare_digest(holder.digest, digest) else None
+        if not compare_digest(holder.digest, digest):
+            return None
+        if holder.bucket is not None:
+            holder.bucket.take()
+        return holder.scopes
 
     def close(self) -> None:
         """Look at the file no more."""
