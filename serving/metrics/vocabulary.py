@@ -29,6 +29,7 @@ CODES = (
     "forbidden",
     "head_too_large",
     "internal",
+    "invalid_credential",
     "invalid_input",
     "invalid_request",
     "keys_unavailable",

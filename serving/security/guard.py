@@ -16,10 +16,11 @@ JWT_FLAGS = ("--jwt-issuer", "--jwt-audience", "--jwt-jwks")
 
 
 class Guard:
-    """API keys, tokens, or both."""
+    """API keys, tokens, or both: `schemes` says which."""
 
     def __init__(self, keys: Keys | None = None, tokens: Tokens | None = None) -> None:
         self._keys, self._tokens = keys, tokens
+        self.schemes = (*("api_key",) * (keys is not None), *("jwt",) * (tokens is not None))
         # Bound once, for the hot path.
         self._scopes_of_key = keys.scopes if keys is not None else _none
         self._scopes_of_known_token = tokens.recall if tokens is not None else None

@@ -10,7 +10,7 @@ CHALLENGE = b"www-authenticate"
 def missing() -> Problem:
     """No credential came. As RFC 6750 asks, the challenge then names no error."""
     detail = "send `Authorization: Bearer <key or token>` or `X-Api-Key: <key>`"
-    return Problem(401, "unauthenticated", detail, headers=((CHALLENGE, b'Bearer realm="models"'),))
+    return Problem(401, "unauthorized", detail, headers=((CHALLENGE, b'Bearer realm="models"'),))
 
 
 def invalid(reason: str) -> Problem:
@@ -24,13 +24,13 @@ def forbidden(scope: str) -> Problem:
     """The credential is good for something else."""
     challenge = f'Bearer realm="models", error="insufficient_scope", scope="{scope}"'
     detail = f"this credential lacks the scope {scope}; ask for one that has it"
-    return Problem(403, "missing_scope", detail, headers=((CHALLENGE, challenge.encode()),))
+    return Problem(403, "forbidden", detail, headers=((CHALLENGE, challenge.encode()),))
 
 
 def too_often(seconds: float) -> Problem:
     """The key has used up its rate."""
     detail = "this key asks more often than it may; wait as long as Retry-After says"
-    return Problem(429, "rate_limited", detail, headers=(_retry_after(seconds),))
+    return Problem(429, "too_many_requests", detail, headers=(_retry_after(seconds),))
 
 
 def undecided(seconds: float) -> Problem:

@@ -71,7 +71,7 @@ def test_a_key_passes_in_either_header(guard, headers):
 
 def test_who_has_no_key_learns_how_to_send_one(guard):
     problem = ask(guard)
-    assert (problem.status, problem.code) == (401, "unauthenticated")
+    assert (problem.status, problem.code) == (401, "unauthorized")
     assert header(problem, b"www-authenticate") == b'Bearer realm="models"'
 
 
@@ -104,7 +104,7 @@ def test_anything_else_is_refused_without_a_word_of_it(guard, headers):
 def test_a_key_is_good_for_its_scopes_only(guard):
     assert bearer(guard, READER, "metadata")[0] == 200
     problem = ask(guard, "predict", x_api_key=READER)
-    assert (problem.status, problem.code) == (403, "missing_scope")
+    assert (problem.status, problem.code) == (403, "forbidden")
     assert b'error="insufficient_scope", scope="predict"' in header(problem, b"www-authenticate")
 
 
@@ -186,7 +186,7 @@ def test_a_rate_is_kept_key_by_key(guards, tmp_path, monkeypatch):
     guard = guards(write(tmp_path / "keys.json", line(OLD, "old", requests_per_second=3), line(NEW, "new")))
     assert [bearer(guard, OLD)[0] for _ in range(4)] == [200, 200, 200, 429]
     problem = ask(guard, x_api_key=OLD)
-    assert (problem.status, problem.code, header(problem, b"retry-after")) == (429, "rate_limited", b"1")
+    assert (problem.status, problem.code, header(problem, b"retry-after")) == (429, "too_many_requests", b"1")
     assert {bearer(guard, NEW)[0] for _ in range(100)} == {200}
     now[0] += 1 / 3 + 0.001
     assert [bearer(guard, OLD)[0] for _ in range(2)] == [200, 429]

