@@ -16,11 +16,13 @@ from contracts.bundle import Bundle
 from contracts.errors import InputError
 from serving import endpoints
 from serving.application import served_version
+from serving.batching import Batcher
 from serving.endpoints import Readiness
 from serving.http.server import Server
 from serving.limits import Limits
 from serving.metrics import Metrics
 from serving.runtime import Model
+from serving.scheduling import EventLoop
 from serving.workers.seat import Seat
 
 MANAGEMENT_LIMITS = Limits(connections=100, body_bytes=1024)
@@ -59,6 +61,24 @@ def arguments() -> Arguments:
     add("--workers", type=count, default=1, help="processes that answer, on one port (default %(default)s)")
     add("--maximum-rows", type=count, default=limits.rows, help="in one request (default %(default)s)")
     add("--maximum-body-bytes", type=count, default=limits.body_bytes, help="(default %(default)s)")
+    add(
+        "--queue-requests",
+        type=count,
+        default=limits.queue,
+        help="that may wait for the model; beyond them 503 at once (default %(default)s)",
+    )
+    add(
+        "--deadline-seconds",
+        type=seconds,
+        default=limits.deadline_seconds,
+        help="for an answer, else 504 (default %(default)s)",
+    )
+    add(
+        "--no-batching",
+        dest="batching",
+        action="store_false",
+        help="call the model for every request alone, to compare",
+    )
     add("--maximum-connections", type=count, default=limits.connections, help="(default %(default)s)")
     return parser
 
@@ -66,13 +86,18 @@ def arguments() -> Arguments:
 async def serve(options: argparse.Namespace, verified: Bundle, seat: Seat | None = None) -> None:
     """Verify, listen, say so, wait for the signal, drain. With a seat: as one of several workers."""
     limits = Limits(
-        rows=options.maximum_rows, body_bytes=options.maximum_body_bytes, connections=options.maximum_connections
+        rows=options.maximum_rows,
+        body_bytes=options.maximum_body_bytes,
+        connections=options.maximum_connections,
+        queue=options.queue_requests,
+        deadline_seconds=options.deadline_seconds,
     )
     model = Model(verified, options.threads)
     model.verify_golden()
 
     readiness, counters = Readiness(), Metrics(verified, served_version(verified))
-    clients = Server(endpoints.inference(model, counters, readiness, limits), limits)
+    batcher = Batcher(model, counters, limits, EventLoop(asyncio.get_running_loop()), together=options.batching)
+    clients = Server(endpoints.inference(model, counters, readiness, limits, batcher), limits)
     counters.gauges["ml_inference_inflight"] = ("Requests that have begun and are not answered", clients.busy)
     counters.gauges["ml_inference_connections"] = ("Connections of clients", clients.connections)
     stop = Stop()

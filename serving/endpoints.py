@@ -1,14 +1,14 @@
 """The endpoints of the two ports: the Open Inference Protocol v2 for clients, metrics and health for the platform."""
 
 from collections.abc import Callable
-from time import perf_counter
 
 import msgspec
 
 import serving
 from contracts.bundle import Bundle
 from serving import metrics, protocol
-from serving.application import Application, Route, served_version
+from serving.application import METADATA, PREDICT, Application, Finish, Guard, Route, served_version
+from serving.batching import Answers, Batcher
 from serving.exchange import Problem, Request
 from serving.limits import Limits
 from serving.metrics import Metrics
@@ -22,63 +22,66 @@ class Readiness:
         self.ready = False
 
 
-def inference(model: Model, counters: Metrics, readiness: Readiness, limits: Limits) -> Application:
+def inference(
+    model: Model,
+    counters: Metrics,
+    readiness: Readiness,
+    limits: Limits,
+    batcher: Batcher,
+    guard: Guard | None = None,
+) -> Application:
     """The application of the main port: the Open Inference Protocol v2."""
     bundle, name = model.bundle, model.manifest.name
-    model_metadata = protocol.metadata(model.manifest, served_version(bundle), bundle.digest)
-    server_metadata = msgspec.json.encode({"name": "slipway", "version": serving.__version__, "extensions": []})
-    model_ready = _when_ready(readiness, {"name": name, "ready": True})
-    infer = Inference(model, counters, limits)
-    routes = {"/v2": Route("server", "GET", lambda request, request_id: server_metadata), **_health(readiness)}
+    routes = {**_health(readiness)}
+    about = {"name": "slipway", "version": serving.__version__, "extensions": protocol.EXTENSIONS}
+    routes["/v2"] = _fixed("server", msgspec.json.encode(about), METADATA)
+    metadata = protocol.metadata(model.manifest, served_version(bundle), bundle.digest)
+    ready = Route("model_ready", "GET", _when_ready(readiness, {"name": name, "ready": True}))
+    infer = Route("infer", "POST", accept=Inference(model, batcher, limits), scope=PREDICT)
     for path in (f"/v2/models/{name}", f"/v2/models/{name}/versions/{served_version(bundle)}"):
-        routes[path] = Route("model", "GET", lambda request, request_id: model_metadata)
-        routes[f"{path}/ready"] = Route("model_ready", "GET", model_ready)
-        routes[f"{path}/infer"] = Route("infer", "POST", infer)
-    return Application(bundle, counters, routes)
+        routes[path] = _fixed("model", metadata, METADATA)
+        routes[f"{path}/ready"] = ready
+        routes[f"{path}/infer"] = infer
+    return Application(bundle, counters, routes, guard)
 
 
 def management(bundle: Bundle, counters: Metrics, readiness: Readiness) -> Application:
     """The application of the management port, which clients never see: metrics and health."""
-    page = Route("metrics", "GET", lambda request, request_id: counters.render(), metrics.CONTENT_TYPE)
+    page = Route("metrics", "GET", lambda request, request_id: counters.render(), content_type=metrics.CONTENT_TYPE)
     return Application(bundle, counters, {"/metrics": page, **_health(readiness)})
 
 
 class Inference:
-    """The endpoint that predicts: decode, check, run, encode."""
+    """The endpoint that predicts: decode, wait for the batch, encode."""
 
-    def __init__(self, model: Model, counters: Metrics, limits: Limits) -> None:
-        self._model, self._counters, self._limits = model, counters, limits
+    def __init__(self, model: Model, batcher: Batcher, limits: Limits) -> None:
+        self._batcher, self._rows = batcher, limits.rows
         self._inputs = {column.name: column for column in model.manifest.inputs}
-        self._identity = (model.manifest.name, served_version(model.bundle), model.bundle.digest)
+        self._replies = protocol.Replies(model.manifest, served_version(model.bundle), model.bundle.digest)
 
-    def __call__(self, request: Request, request_id: str) -> bytes:
-        """The body of an answer; its `id` is the body's, else the request's."""
-        _refuse_encoding(request.headers)
-        started = perf_counter()
-        asked = protocol.decode(request.body)
-        names = protocol.chosen(asked, self._model.output_names)
-        feeds = self._model.feeds(protocol.columns(asked, self._inputs, self._limits.rows))
-        decoded = perf_counter()
-        answers = self._model.run(feeds)
-        inferred = perf_counter()
-        bundle = self._model.bundle
-        identity = (
-            bundle.manifest.name,
-            served_version(bundle),
-            bundle.digest,
-            request_id if asked.id is None else asked.id,
-        )
-        body = protocol.encode(answers, names, *identity)
-        rows = len(feeds[self._model.input_names[0]])
-        self._counters.batch(1, rows, decoded - started, inferred - decoded, perf_counter() - inferred)
-        self._counters.drift.observe(feeds, answers, rows)
-        return body
+    def __call__(self, request: Request, request_id: str, finish: Finish) -> None:
+        """Answer under the body's `id`, else under the request's."""
+        refuse_encoding(request.headers)
+        length = request.headers.get(protocol.HEADER_LENGTH)
+        body, binary = (request.body, b"") if length is None else protocol.split(request.body, length)
+        asked = protocol.decode(body)
+        chosen = self._replies.chosen(asked)
+        columns, rows = protocol.columns(asked, self._inputs, self._rows, binary)
+        answer_id = request_id if asked.id is None else asked.id
+
+        def done(answers: Answers | Exception) -> None:
+            finish(answers if isinstance(answers, Exception) else self._replies.encode(answers, chosen, answer_id))
+
+        self._batcher.submit(columns, rows, done)
+
+
+def _fixed(name: str, body: bytes, scope: str) -> Route:
+    return Route(name, "GET", lambda request, request_id: body, scope=scope)
 
 
 def _health(readiness: Readiness) -> dict[str, Route]:
-    live = msgspec.json.encode({"live": True})
     return {
-        "/v2/health/live": Route("live", "GET", lambda request, request_id: live),
+        "/v2/health/live": _fixed("live", msgspec.json.encode({"live": True}), ""),
         "/v2/health/ready": Route("ready", "GET", _when_ready(readiness, {"live": True, "ready": True})),
     }
 
@@ -95,9 +98,8 @@ def _when_ready(readiness: Readiness, document: dict[str, object]) -> Callable[[
     return answer
 
 
-def _refuse_encoding(headers: dict[bytes, bytes]) -> None:
+def refuse_encoding(headers: dict[bytes, bytes]) -> None:
+    """Raises Problem for a compressed body: what it would become is not known before it is there."""
     if headers.get(b"content-encoding", b"identity") != b"identity":
         detail = "the body is compressed; send it as it is"
         raise Problem(415, "unsupported_encoding", detail, headers=((b"accept-encoding", b"identity"),))
-    if b"inference-header-content-length" in headers:
-        raise Problem(415, "unsupported_encoding", "the body holds binary tensors; send data as JSON")

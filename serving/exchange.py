@@ -1,11 +1,14 @@
 """What passes between a front, which knows sockets, and the application, which does not."""
 
+from collections.abc import Callable
 from typing import Protocol
 
 from msgspec import Struct
 
+Header = tuple[bytes, bytes]
 
-class Request(Struct, frozen=True):
+
+class Request(Struct, frozen=True, gc=False):
     """One whole request. Header names are lower case; a header sent twice has its values joined by ", "."""
 
     method: str
@@ -14,12 +17,24 @@ class Request(Struct, frozen=True):
     body: bytes = b""
 
 
-class Response(Struct, frozen=True):
-    """One whole answer; the front adds what belongs to the connection: length, date, keep-alive."""
+class Response(Struct, frozen=True, gc=False):
+    """One whole answer; the front adds what belongs to the connection: length, date, keep-alive.
+
+    `fixed` are headers that many answers share, so that a front can keep them written out; the request id is the rest.
+    """
 
     status: int
-    headers: tuple[tuple[bytes, bytes], ...]
+    fixed: tuple[Header, ...]
+    request_id: bytes
     body: bytes
+
+    @property
+    def headers(self) -> tuple[Header, ...]:
+        """All of them."""
+        return (*self.fixed, (b"x-request-id", self.request_id))
+
+
+Reply = Callable[[Response], None]
 
 
 class Problem(Exception):  # noqa: N818  the name that RFC 9457 gives it
@@ -29,9 +44,7 @@ class Problem(Exception):  # noqa: N818  the name that RFC 9457 gives it
     None of them may hold a value that a client sent.
     """
 
-    def __init__(
-        self, status: int, code: str, detail: str, field: str = "", headers: tuple[tuple[bytes, bytes], ...] = ()
-    ) -> None:
+    def __init__(self, status: int, code: str, detail: str, field: str = "", headers: tuple[Header, ...] = ()) -> None:
         super().__init__(detail)
         self.status, self.code, self.detail, self.field, self.headers = status, code, detail, field, headers
 
@@ -39,8 +52,8 @@ class Problem(Exception):  # noqa: N818  the name that RFC 9457 gives it
 class Handler(Protocol):
     """What a front needs of an application."""
 
-    def handle(self, request: Request) -> Response:
-        """The answer to a request; raises nothing."""
+    def handle(self, request: Request, reply: Reply) -> None:
+        """Answer a request: `reply` is called once, now or later in this thread. Raises nothing."""
 
     def refuse(self, problem: Problem, headers: dict[bytes, bytes]) -> Response:
         """The answer to what the front itself had to refuse; `headers` as far as they were read."""

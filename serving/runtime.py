@@ -66,7 +66,7 @@ class Model:
         raise ColumnError(missing, "is missing", "send every column; a value that is not known is null")
 
     def feeds_together(self, callers: Sequence[Mapping[str, Values]]) -> dict[str, np.ndarray]:
-        """The feeds of several callers, one after the other, at the price of one; each has all columns, of equal length.
+        """The feeds of several callers, one after the other, at the price of one; each has all columns.
 
         Raises ColumnError where `feeds` would for one of them, without saying which.
         """

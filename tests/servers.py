@@ -5,11 +5,14 @@ import os
 import re
 import subprocess
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from msgspec import Struct
+
+from serving.application import Application
+from serving.exchange import Request, Response
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -48,9 +51,10 @@ def start(
     ports: tuple[int, int] = (0, 0),
     environment: dict[str, str] | None = None,
     uvloop: bool = True,
+    interpreter: Path | None = None,
 ) -> subprocess.Popen:
-    """`python -m serving` on free ports."""
-    command = [python(), *(["-m", "serving"] if uvloop else ["-c", WITHOUT_UVLOOP]), "--bundle", bundle]
+    """`python -m serving` on free ports, in the environment `serve` unless another Python is named."""
+    command = [interpreter or python(), *(["-m", "serving"] if uvloop else ["-c", WITHOUT_UVLOOP]), "--bundle", bundle]
     command += ["--port", str(ports[0]), "--management-port", str(ports[1]), *arguments]
     pipe = subprocess.PIPE
     return subprocess.Popen(command, cwd=ROOT, env=environment, text=True, stdout=pipe, stderr=pipe)
@@ -58,10 +62,14 @@ def start(
 
 @contextmanager
 def running(
-    bundle: Path, *arguments: str, environment: dict[str, str] | None = None, uvloop: bool = True
+    bundle: Path,
+    *arguments: str,
+    environment: dict[str, str] | None = None,
+    uvloop: bool = True,
+    interpreter: Path | None = None,
 ) -> Iterator[Running]:
     """A server that is ready; it is stopped at the end, whatever happened."""
-    process = start(bundle, *arguments, environment=environment, uvloop=uvloop)
+    process = start(bundle, *arguments, environment=environment, uvloop=uvloop, interpreter=interpreter)
     try:
         line = process.stdout.readline()
         assert line.startswith("ready "), line + process.stderr.read()
@@ -70,6 +78,36 @@ def running(
     finally:
         process.terminate()
         process.communicate(timeout=30)
+
+
+class Turns:
+    """A scheduler without an event loop: a turn ends when `end` is called, and the thread is this one."""
+
+    def __init__(self) -> None:
+        self.waiting: list[Callable[[], None]] = []
+
+    def soon(self, call: Callable[[], None]) -> None:
+        self.waiting.append(call)
+
+    def later(self, seconds: float, call: Callable[[], None]) -> Callable[[], None]:
+        return lambda: None
+
+    def beside(self, work: Callable[[], object], done: Callable[[object], None]) -> None:
+        self.waiting.append(lambda: done(work()))
+
+    def end(self) -> None:
+        """What was to happen at the end of this turn."""
+        while self.waiting:
+            self.waiting.pop(0)()
+
+
+def answer(application: Application, turns: Turns, request: Request) -> Response:
+    """The one answer of an application that is asked nothing else in this turn."""
+    answers: list[Response] = []
+    application.handle(request, answers.append)
+    turns.end()
+    (only,) = answers
+    return only
 
 
 def body(columns: dict[str, list], **more: object) -> bytes:

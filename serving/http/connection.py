@@ -1,15 +1,17 @@
 """One client's connection: bytes in, answers out in the order asked, nobody waited for longer than the limits allow."""
 
 import asyncio
+from collections import deque
 from collections.abc import Callable
 from http import HTTPStatus
 from typing import Protocol, cast
 
-from serving.exchange import Handler, Problem, Request, Response
+from serving.exchange import Handler, Header, Problem, Request, Response
 from serving.http.parser import HEAD, IDLE, RequestParser
 from serving.limits import Limits
 
 STATUS_LINES = {status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in HTTPStatus}
+HEADS = 100  # answers that are kept written out
 
 
 class Host(Protocol):
@@ -19,6 +21,7 @@ class Host(Protocol):
     limits: Limits
     draining: bool
     date: bytes
+    heads: dict[tuple[int, tuple[Header, ...]], bytes]  # status line and fixed headers, written out
     now: Callable[[], float]
 
     def admit(self, connection: "Connection") -> bool:
@@ -35,17 +38,20 @@ class Connection(asyncio.Protocol):
 
     def __init__(self, server: Host) -> None:
         self._server = server
-        self._parser = RequestParser(server.limits, self._answer, self._proceed)
-        self._out: list[bytes] = []
+        self._parser = RequestParser(server.limits, self._ask, self._proceed)
+        self._slots: deque[Slot] = deque()  # requests that are not answered, in the order asked
         self._closing = False  # nothing that comes from here on is read
+        self._ending = False  # what is to be answered is answered, and then it ends
         self._readable = True  # by the client: it takes what we write
+        self._lost = False
+        self._paused = False  # we do not read: too much of what it asked is not answered
         self._discarded = 0
         self.deadline = server.now() + server.limits.idle_seconds
 
     @property
     def busy(self) -> bool:
         """Whether a request has begun and is not answered."""
-        return self._parser.phase != IDLE and not self._closing
+        return bool(self._slots) or (self._parser.phase != IDLE and not self._closing)
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast(asyncio.Transport, transport)
@@ -54,6 +60,8 @@ class Connection(asyncio.Protocol):
             self._refuse(Problem(503, "too_many_connections", detail, headers=((b"retry-after", b"1"),)))
 
     def connection_lost(self, error: Exception | None) -> None:
+        self._slots.clear()
+        self._lost = True
         self._server.forget(self)
 
     def data_received(self, data: bytes) -> None:
@@ -71,11 +79,14 @@ class Connection(asyncio.Protocol):
     def resume_writing(self) -> None:
         """The client reads again."""
         self._readable = True
-        self.transport.resume_reading()
+        if not self._paused:
+            self.transport.resume_reading()
         self.deadline = self._server.now() + self._patience()
 
     def expire(self) -> None:
         """The deadline is over: a request that is still coming is refused, everything else is closed."""
+        if self._slots and self._readable:
+            return  # it is we who are slow; whoever answers has a deadline of his own
         if self._closing or not self._readable:
             self.transport.abort()
         elif self._parser.phase == IDLE:
@@ -90,60 +101,93 @@ class Connection(asyncio.Protocol):
             self._closing = True
             self.transport.close()
 
+    def answer(self, slot: "Slot", response: Response) -> None:
+        """Take the answer of a slot, and send what is ready, in the order asked."""
+        if self._lost:
+            return
+        slots, server = self._slots, self._server
+        close = slot.close
+        if server.draining and slots[-1] is slot:
+            close = self._closing = self._ending = True
+        slot.answer = self._written(response, slot, close)
+        while slots and (ready := slots[0].answer) is not None:
+            slots.popleft()
+            self.transport.write(ready)
+        if self._ending and not slots:
+            self._close()
+        elif self._paused and len(slots) < server.limits.pipelined and self._readable:
+            self._paused = False
+            self.transport.resume_reading()
+
     def _read(self, data: bytes) -> None:
-        before = (self._parser.requests, self._parser.phase)
+        parser = self._parser
+        before = (parser.requests, parser.phase)
         try:
-            self._parser.feed(data)
+            parser.feed(data)
         except Problem as problem:
             self._refuse(problem)
             return
         if self._closing:
-            self._close()
             return
-        if (self._parser.requests, self._parser.phase) != before:
+        if (parser.requests, parser.phase) != before and self._readable:
             self.deadline = self._server.now() + self._patience()
-        self._flush()  # last, since it may pause writing, which has a deadline of its own
+        if len(self._slots) >= self._server.limits.pipelined and not self._paused:
+            self._paused = True
+            self.transport.pause_reading()
 
     def _discard(self, data: bytes) -> None:
         self._discarded += len(data)
         if self._discarded > self._server.limits.body_bytes:
             self.transport.abort()
 
-    def _answer(self, request: Request, version: str, keep_alive: bool) -> bool:
-        close = self._server.draining or not keep_alive
-        response = self._server.handler.handle(request)
-        connection = b"close" if close else b"keep-alive" if version == "1.0" else b""
-        self._put(response, connection, with_body=request.method != "HEAD")
-        self._closing = close
-        return not close
+    def _ask(self, request: Request, version: str, keep_alive: bool) -> bool:
+        close = not keep_alive
+        slot = Slot(self, close, version == "1.0", request.method == "HEAD")
+        self._slots.append(slot)
+        if close:
+            self._closing = self._ending = True
+        self._server.handler.handle(request, slot)
+        return not self._closing
 
     def _proceed(self) -> None:
-        self._out.append(b"HTTP/1.1 100 Continue\r\n\r\n")
+        slot = Slot(self, False, False, False)
+        slot.answer = b"HTTP/1.1 100 Continue\r\n\r\n"
+        if self._slots:  # in its place among the answers
+            self._slots.append(slot)
+        else:
+            self.transport.write(slot.answer)
 
     def _refuse(self, problem: Problem) -> None:
-        self._put(self._server.handler.refuse(problem, self._parser.headers), b"close", with_body=True)
-        self._closing = True
-        self._close()
+        self._closing = self._ending = True
+        slot = Slot(self, True, False, False)
+        self._slots.append(slot)
+        slot(self._server.handler.refuse(problem, self._parser.headers))
 
-    def _put(self, response: Response, connection: bytes, with_body: bool) -> None:
-        lines = [STATUS_LINES[response.status], b"content-length: %d\r\ndate: " % len(response.body), self._server.date]
-        lines += [b"\r\n%s: %s" % header for header in response.headers]
-        if connection:
-            lines += [b"\r\nconnection: ", connection]
-        lines += [b"\r\n\r\n", response.body if with_body else b""]
-        self._out.append(b"".join(lines))
-
-    def _flush(self) -> None:
-        if self._out:
-            self.transport.write(self._out[0] if len(self._out) == 1 else b"".join(self._out))
-            self._out.clear()
+    def _written(self, response: Response, slot: "Slot", close: bool) -> bytes:
+        """The bytes of an answer; a client of HTTP/1.0 is told when the connection stays open."""
+        known, key = self._server.heads, (response.status, response.fixed)
+        head = known.get(key)
+        if head is None:
+            lines = [STATUS_LINES[response.status], *(b"%s: %s\r\n" % header for header in response.fixed)]
+            head = b"".join((*lines, b"x-request-id: "))
+            if len(known) < HEADS:
+                known[key] = head
+        body = response.body
+        connection = b"\r\nconnection: close" if close else b"\r\nconnection: keep-alive" if slot.old else b""
+        return b"%s%s\r\ncontent-length: %d\r\ndate: %s%s\r\n\r\n%s" % (
+            head,
+            response.request_id,
+            len(body),
+            self._server.date,
+            connection,
+            b"" if slot.head_only else body,
+        )
 
     def _close(self) -> None:
-        """Send what is to be sent, then the end, and go on discarding for a while what the client still sends.
+        """Send the end, and go on discarding for a while what the client still sends.
 
         Closing at once would reset the connection while data are on their way, and the client would never see why.
         """
-        self._flush()
         self.deadline = self._server.now() + self._server.limits.linger_seconds
         if self.transport.can_write_eof():
             self.transport.write_eof()
@@ -153,3 +197,16 @@ class Connection(asyncio.Protocol):
         if self._parser.phase == IDLE:
             return limits.idle_seconds
         return limits.head_seconds if self._parser.phase == HEAD else limits.body_seconds
+
+
+class Slot:
+    """The place of one answer in a connection's order; called with the response when that is there."""
+
+    __slots__ = ("_connection", "answer", "close", "head_only", "old")
+
+    def __init__(self, connection: Connection, close: bool, old: bool, head_only: bool) -> None:
+        self._connection, self.close, self.old, self.head_only = connection, close, old, head_only
+        self.answer: bytes | None = None
+
+    def __call__(self, response: Response) -> None:
+        self._connection.answer(self, response)

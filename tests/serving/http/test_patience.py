@@ -5,11 +5,13 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 from serving import endpoints
+from serving.batching import Batcher
 from serving.endpoints import Readiness
 from serving.http.server import Server
 from serving.limits import Limits
 from serving.metrics import Metrics
 from serving.runtime import Model
+from serving.scheduling import EventLoop
 from tests import bundles
 
 Scene = Callable[[Server, Callable[[], Awaitable[tuple[asyncio.StreamReader, asyncio.StreamWriter]]]], Awaitable[None]]
@@ -21,7 +23,8 @@ def play(store: Path, limits: Limits, scene: Scene) -> Metrics:
     counters = Metrics(model.bundle, "1")
 
     async def run() -> None:
-        server = Server(endpoints.inference(model, counters, Readiness(), limits), limits)
+        batcher = Batcher(model, counters, limits, EventLoop(asyncio.get_running_loop()))
+        server = Server(endpoints.inference(model, counters, Readiness(), limits, batcher), limits)
         port = int((await server.listen("127.0.0.1", 0)).rpartition(":")[2])
         await scene(server, lambda: asyncio.open_connection("127.0.0.1", port))
         await server.close(1.0)

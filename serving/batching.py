@@ -1,0 +1,232 @@
+"""Natural batching: what arrived in one turn of the event loop goes through the model in one call.
+
+No timer: a lone request waits for nothing, and the busier the server, the larger its batches. A request whose rows
+would hold up the others goes to a thread, one after the other.
+"""
+
+from collections.abc import Callable, Mapping
+from time import perf_counter
+
+import numpy as np
+from msgspec import Struct
+
+from serving.columns import ColumnError, Values
+from serving.exchange import Problem
+from serving.limits import Limits
+from serving.metrics import Metrics
+from serving.runtime import Model
+from serving.scheduling import Scheduler
+
+Columns = Mapping[str, Values]  # raw, of equal length; a column of width k as an array [rows, k] or a flat list
+Answers = dict[str, np.ndarray]
+Done = Callable[[Answers | Exception], None]
+Observer = Callable[[Mapping[str, np.ndarray], Answers, int], None]  # feeds, answers, rows
+
+INLINE_SECONDS = 0.005  # that one request may hold up the event loop
+BATCH_ROWS = 4096  # in one call; with more, a call takes longer and costs no less per row
+TRIAL_ROWS = 256
+
+
+class Ask(Struct):
+    """A request that waits for its part of an answer."""
+
+    columns: Columns
+    rows: int
+    done: Done
+    deadline: float  # by perf_counter
+
+
+class Call(Struct):
+    """One call of the model: who is answered, with what; who is refused, and why; seconds to decode and to infer."""
+
+    asks: list[Ask]
+    rows: int
+    feeds: Mapping[str, np.ndarray]
+    answers: Answers | Exception
+    refused: list[tuple[Ask, ColumnError]]
+    decode: float
+    infer: float
+
+
+class Batcher:
+    """Predicts for everybody. `observers` look at every call after its answers have gone out.
+
+    `together=False` calls the model for every request alone, which is there to be compared with.
+    """
+
+    def __init__(
+        self, model: Model, counters: Metrics, limits: Limits, scheduler: Scheduler, together: bool = True
+    ) -> None:
+        self.observers: list[Observer] = [counters.drift.observe]
+        self._model, self._counters, self._limits, self._scheduler = model, counters, limits, scheduler
+        self._together = together
+        self._waiting: list[Ask] = []
+        self._beside = 0  # requests in the thread, or on their way to it
+        self._columns = [(column.name, column.width) for column in model.manifest.inputs]
+        self._seconds_per_row = _trial(model)
+
+    def submit(self, columns: Columns, rows: int, done: Done) -> None:
+        """Predict for `rows` rows. `done` gets this request's outputs, or the ColumnError or Problem that it has."""
+        if len(self._waiting) + self._beside >= self._limits.queue:
+            done(overloaded())
+            return
+        try:
+            self._require(columns, rows)
+        except ColumnError as error:
+            done(error)
+            return
+        ask = Ask(columns, rows, done, perf_counter() + self._limits.deadline_seconds)
+        if rows * self._seconds_per_row > INLINE_SECONDS:
+            self._hand_over(ask)
+            return
+        if not self._waiting:
+            self._scheduler.soon(self._flush)
+        self._waiting.append(ask)
+
+    def _require(self, columns: Columns, rows: int) -> None:
+        """Everybody in a batch brings every column, as long as he says."""
+        self._model.require_columns(columns)
+        for name, width in self._columns:
+            values = columns[name]
+            if len(values) != rows * width if type(values) is list else len(values) != rows:
+                raise ColumnError(name, f"does not have the {rows} rows of the others", "send as many in every column")
+
+    def _flush(self) -> None:
+        waiting, self._waiting = self._waiting, []
+        now = perf_counter()
+        batch: list[Ask] = []
+        rows = 0
+        for ask in waiting:
+            if ask.deadline < now:
+                ask.done(too_late())
+                continue
+            if batch and (rows + ask.rows > BATCH_ROWS or not self._together):
+                self._deliver(self._call(batch, rows))
+                batch, rows = [], 0
+            batch.append(ask)
+            rows += ask.rows
+        if batch:
+            self._deliver(self._call(batch, rows))
+
+    def _hand_over(self, ask: Ask) -> None:
+        """To the thread; whoever waits too long there is told so at once."""
+        state = Waiting(ask)
+        state.call_off = self._scheduler.later(self._limits.deadline_seconds, state.expire)
+        self._beside += 1
+        self._scheduler.beside(
+            lambda: None if state.expired else self._call([ask], ask.rows), lambda call: self._hand_back(state, call)
+        )
+
+    def _hand_back(self, state: "Waiting", call: Call | None) -> None:
+        self._beside -= 1
+        if call is not None and call.rows:
+            self._seconds_per_row += 0.1 * ((call.decode + call.infer) / call.rows - self._seconds_per_row)
+        if call is not None and not state.expired:
+            state.call_off()
+            self._deliver(call)
+
+    def _call(self, asks: list[Ask], rows: int) -> Call:
+        """Read the columns of all, and run the model. Touches nothing that another thread uses."""
+        started = perf_counter()
+        model = self._model
+        refused: list[tuple[Ask, ColumnError]] = []
+        try:
+            feeds = model.feeds_together([ask.columns for ask in asks])
+        except ColumnError:
+            # Somebody's column is at fault. Each is read alone, so that everybody gets what he would have got alone.
+            asks, refused = self._sorted_out(asks)
+            rows = sum(ask.rows for ask in asks)
+            feeds = model.feeds_together([ask.columns for ask in asks]) if asks else {}
+        decoded = perf_counter()
+        try:
+            answers: Answers | Exception = model.run(feeds) if asks else {}
+        except Exception as error:  # noqa: BLE001  onnxruntime's exceptions share no base class but this
+            answers = error
+        return Call(asks, rows, feeds, answers, refused, decoded - started, perf_counter() - decoded)
+
+    def _sorted_out(self, asks: list[Ask]) -> tuple[list[Ask], list[tuple[Ask, ColumnError]]]:
+        fit, refused = [], []
+        for ask in asks:
+            try:
+                self._model.feeds(ask.columns)
+                fit.append(ask)
+            except ColumnError as error:
+                refused.append((ask, error))
+        return fit, refused
+
+    def _deliver(self, call: Call) -> None:
+        """Everybody's part of the answers, then the counting."""
+        for ask, error in call.refused:
+            ask.done(error)
+        if not call.asks:
+            return
+        if isinstance(call.answers, Exception):
+            self._deliver_failure(call, call.answers)
+            return
+        started = perf_counter()
+        answers = call.answers
+        if len(call.asks) == 1:
+            call.asks[0].done(_finite(answers))
+        else:
+            sound = all(np.isfinite(answer).all() for answer in answers.values())
+            at = 0
+            for ask in call.asks:
+                until = at + ask.rows
+                part = {name: answer[at:until] for name, answer in answers.items()}
+                ask.done(part if sound else _finite(part))
+                at = until
+        self._counters.batch(len(call.asks), call.rows, call.decode, call.infer, perf_counter() - started)
+        for observe in self.observers:
+            observe(call.feeds, answers, call.rows)
+
+    def _deliver_failure(self, call: Call, error: Exception) -> None:
+        """The graph gave up on somebody's rows: the others are not to suffer for them."""
+        if len(call.asks) == 1:
+            call.asks[0].done(error)
+            return
+        for ask in call.asks:
+            self._deliver(self._call([ask], ask.rows))
+
+
+class Waiting:
+    """A request in the thread, or on its way to it."""
+
+    def __init__(self, ask: Ask) -> None:
+        self.ask, self.expired = ask, False
+        self.call_off: Callable[[], None] = lambda: None
+
+    def expire(self) -> None:
+        """It waited too long; what the thread still finds out about it is of no use."""
+        self.expired = True
+        self.ask.done(too_late())
+
+
+def overloaded() -> Problem:
+    """For a request beyond those that may wait."""
+    detail = "the server has as many requests waiting as it takes; try again, or another one"
+    return Problem(503, "overloaded", detail, headers=((b"retry-after", b"1"),))
+
+
+def too_late() -> Problem:
+    """For a request whose answer would come after its deadline."""
+    return Problem(504, "deadline_exceeded", "the answer would have come too late; send fewer rows, or try again")
+
+
+def _finite(answers: Answers) -> Answers | Problem:
+    """The answers, or the problem that the model has none that is a number."""
+    for name, answer in answers.items():
+        finite = np.isfinite(answer)
+        if not finite.all():
+            row = int(np.argwhere(~finite)[0][0])
+            detail = f"the model has no finite answer for row {row}; its inputs are far from what it was trained on"
+            return Problem(422, "no_finite_answer", detail, field=name)
+    return answers
+
+
+def _trial(model: Model) -> float:
+    """Seconds per row, tried on golden rows."""
+    golden = model.feeds(model.bundle.golden.inputs)
+    feeds = {name: np.resize(array, (TRIAL_ROWS, *array.shape[1:])) for name, array in golden.items()}
+    started = perf_counter()
+    model.run(feeds)
+    return (perf_counter() - started) / TRIAL_ROWS
