@@ -52,7 +52,9 @@ class Route(Struct, frozen=True):
 
 
 class Guard(Protocol):
-    """Who may ask."""
+    """Who may ask; `schemes` are those of its credentials, as the OpenAPI document names them."""
+
+    schemes: tuple[str, ...]
 
     def check(self, headers: dict[bytes, bytes], scope: str) -> None:
         """Raises Problem for a caller who may not."""

@@ -6,7 +6,7 @@ import msgspec
 
 import serving
 from contracts.bundle import Bundle
-from serving import metrics, protocol
+from serving import invocations, metrics, openapi, page, problems, protocol
 from serving.application import METADATA, PREDICT, Application, Finish, Guard, Route, served_version
 from serving.batching import Answers, Batcher
 from serving.exchange import Problem, Request
@@ -30,18 +30,22 @@ def inference(
     batcher: Batcher,
     guard: Guard | None = None,
 ) -> Application:
-    """The application of the main port: the Open Inference Protocol v2."""
+    """The application of the main port: the Open Inference Protocol v2, MLflow's dialect, and what describes both."""
     bundle, name = model.bundle, model.manifest.name
     routes = {**_health(readiness)}
     about = {"name": "slipway", "version": serving.__version__, "extensions": protocol.EXTENSIONS}
     routes["/v2"] = _fixed("server", msgspec.json.encode(about), METADATA)
     metadata = protocol.metadata(model.manifest, served_version(bundle), bundle.digest)
-    ready = Route("model_ready", "GET", _when_ready(readiness, {"name": name, "ready": True}))
+    wanted = _when_ready(readiness, {"name": name, "ready": True})
+    ready = Route("model_ready", "GET", wanted)
     infer = Route("infer", "POST", accept=Inference(model, batcher, limits), scope=PREDICT)
     for path in (f"/v2/models/{name}", f"/v2/models/{name}/versions/{served_version(bundle)}"):
         routes[path] = _fixed("model", metadata, METADATA)
         routes[f"{path}/ready"] = ready
         routes[f"{path}/infer"] = infer
+    routes |= invocations.routes(model, batcher, limits, wanted)
+    routes |= openapi.routes(bundle, limits, guard.schemes if guard else ())
+    routes |= page.routes()
     return Application(bundle, counters, routes, guard)
 
 
@@ -61,7 +65,7 @@ class Inference:
 
     def __call__(self, request: Request, request_id: str, finish: Finish) -> None:
         """Answer under the body's `id`, else under the request's."""
-        refuse_encoding(request.headers)
+        problems.refuse_encoding(request.headers)
         length = request.headers.get(protocol.HEADER_LENGTH)
         body, binary = (request.body, b"") if length is None else protocol.split(request.body, length)
         asked = protocol.decode(body)
@@ -96,10 +100,3 @@ def _when_ready(readiness: Readiness, document: dict[str, object]) -> Callable[[
         return body
 
     return answer
-
-
-def refuse_encoding(headers: dict[bytes, bytes]) -> None:
-    """Raises Problem for a compressed body: what it would become is not known before it is there."""
-    if headers.get(b"content-encoding", b"identity") != b"identity":
-        detail = "the body is compressed; send it as it is"
-        raise Problem(415, "unsupported_encoding", detail, headers=((b"accept-encoding", b"identity"),))

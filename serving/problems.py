@@ -42,3 +42,10 @@ def document(problem: Problem, request_id: str) -> bytes:
 def of_column(error: ColumnError) -> Problem:
     """The problem that a column refused by the model is to the client."""
     return Problem(400, "invalid_input", f"{error.reason}; {error.way_out}", field=error.column)
+
+
+def refuse_encoding(headers: dict[bytes, bytes]) -> None:
+    """Raises Problem for a compressed body: what it would become is not known before it is there."""
+    if headers.get(b"content-encoding", b"identity") != b"identity":
+        detail = "the body is compressed; send it as it is"
+        raise Problem(415, "unsupported_encoding", detail, headers=((b"accept-encoding", b"identity"),))

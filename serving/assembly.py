@@ -1,0 +1,53 @@
+"""The parts of one serving process put together, for whichever fronts are to carry it."""
+
+import argparse
+
+from msgspec import Struct
+
+from contracts.bundle import Bundle
+from serving import endpoints
+from serving.application import Application, served_version
+from serving.batching import Batcher
+from serving.endpoints import Readiness
+from serving.limits import Limits
+from serving.metrics import Metrics
+from serving.runtime import Model
+from serving.scheduling import Scheduler
+from serving.security import guard
+
+MANAGEMENT_LIMITS = Limits(connections=100, body_bytes=1024)
+
+
+class Site(Struct, frozen=True, kw_only=True):
+    """What a front needs: an application for clients and one for the platform, with their limits."""
+
+    model: Model
+    limits: Limits
+    counters: Metrics
+    readiness: Readiness
+    clients: Application
+    platform: Application
+
+
+def assemble(options: argparse.Namespace, verified: Bundle, scheduler: Scheduler) -> Site:
+    """A verified bundle, ready to be asked; raises InputError for what the options ask in vain."""
+    limits = Limits(
+        rows=options.maximum_rows,
+        body_bytes=options.maximum_body_bytes,
+        connections=options.maximum_connections,
+        queue=options.queue_requests,
+        deadline_seconds=options.deadline_seconds,
+    )
+    model = Model(verified, options.threads)
+    model.verify_golden()
+    readiness, counters = Readiness(), Metrics(verified, served_version(verified))
+    batcher = Batcher(model, counters, limits, scheduler, together=options.batching)
+    who = guard.from_options(options)
+    return Site(
+        model=model,
+        limits=limits,
+        counters=counters,
+        readiness=readiness,
+        clients=endpoints.inference(model, counters, readiness, limits, batcher, who),
+        platform=endpoints.management(verified, counters, readiness),
+    )

@@ -1,0 +1,107 @@
+"""The gRPC port. It knows the application as the HTTP front does, and lives on the same event loop."""
+
+import argparse
+import os
+from collections.abc import Awaitable, Callable
+from types import ModuleType
+from typing import Any
+
+import msgspec
+
+from contracts.errors import InputError
+from serving.asking import ask
+from serving.exchange import Handler, Problem, Response
+from serving.grpc import messages
+from serving.grpc.dialect import Headers, Message, Method, methods
+from serving.limits import Limits
+
+# A problem's status -> gRPC's word for it.
+STATUS = {
+    400: "INVALID_ARGUMENT",
+    401: "UNAUTHENTICATED",
+    403: "PERMISSION_DENIED",
+    404: "NOT_FOUND",
+    413: "INVALID_ARGUMENT",  # not RESOURCE_EXHAUSTED, after which clients try the same again
+    422: "OUT_OF_RANGE",
+    429: "RESOURCE_EXHAUSTED",
+    500: "INTERNAL",
+    503: "UNAVAILABLE",
+    504: "DEADLINE_EXCEEDED",
+}
+INSTALL = "pip install -r requirements/serve-grpc.txt"
+OF_HTTP = ("content-type",)  # headers of an answer that mean nothing here
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The flag that opens the port."""
+    parser.add_argument("--grpc-port", type=int, metavar="N", help="also speak gRPC there; 0 takes a free one")
+
+
+class GrpcServer:
+    """Serves `handler` over gRPC. `shared` lets several workers listen on one port."""
+
+    def __init__(self, handler: Handler, limits: Limits, shared: bool = False) -> None:
+        self._handler, self._grpc = handler, _library()
+        options = (
+            ("grpc.max_receive_message_length", limits.body_bytes),
+            ("grpc.so_reuseport", int(shared)),  # on where nobody says so, and two servers would take turns unnoticed
+        )
+        self._server = self._grpc.aio.server(options=options, maximum_concurrent_rpcs=limits.queue)
+        kinds = messages.classes()
+        for service, named in methods().items():
+            handlers = {
+                name: self._grpc.unary_unary_rpc_method_handler(
+                    self._answering(method),
+                    request_deserializer=getattr(kinds, method.takes).FromString,
+                    response_serializer=lambda message: message.SerializeToString(),
+                )
+                for name, method in named.items()
+            }
+            generic = self._grpc.method_handlers_generic_handler(service, handlers)
+            self._server.add_generic_rpc_handlers((generic,))
+
+    async def listen(self, host: str, port: int) -> str:
+        """Open the port (0: any free one) and give its address; raises InputError when it cannot be had."""
+        place = f"[{host}]" if ":" in host else host
+        try:
+            bound = self._server.add_insecure_port(f"{place}:{port}")
+        except RuntimeError as error:
+            reason = "cannot be opened; stop what holds it or choose another one"
+            raise InputError(f"{place}:{port}: grpc-port: {reason}") from error
+        await self._server.start()
+        return f"{place}:{bound}"
+
+    async def close(self, seconds: float) -> None:
+        """Take no new calls, and give those that have begun some seconds to end."""
+        await self._server.stop(seconds)
+
+    def _answering(self, method: Method) -> Callable[[Message, Any], Awaitable[Message]]:
+        async def answer(message: Message, context: Any) -> Message:
+            headers: Headers = {}
+            for key, value in context.invocation_metadata():
+                headers[key.encode()] = value if isinstance(value, bytes) else value.encode()
+            response = await self._ask(method, message, headers)
+            metadata = [(name.decode(), text.decode()) for name, text in response.headers]
+            context.set_trailing_metadata([pair for pair in metadata if pair[0] not in OF_HTTP])
+            if response.status != 200 and not (response.status == 503 and method.not_ready):
+                status = getattr(self._grpc.StatusCode, STATUS.get(response.status, "UNKNOWN"))
+                await context.abort(status, msgspec.json.decode(response.body)["error"])
+            return method.tell(message, response)
+
+        return answer
+
+    async def _ask(self, method: Method, message: Message, headers: Headers) -> Response:
+        try:
+            request = method.ask(message, headers)
+        except Problem as problem:
+            return self._handler.refuse(problem, headers)
+        return await ask(self._handler, request)
+
+
+def _library() -> ModuleType:
+    os.environ.setdefault("GRPC_VERBOSITY", "ERROR")  # it writes news about itself to stderr
+    try:
+        import grpc.aio
+    except ImportError:
+        raise InputError(f"--grpc-port: grpcio is not installed; {INSTALL}") from None
+    return grpc
