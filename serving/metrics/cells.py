@@ -36,6 +36,12 @@ class Histogram(Cells):
         self.whole[bisect_left(self.bounds, value)] += 1
         self.fractions[0] += value
 
+    def observe_all(self, values: np.ndarray) -> None:
+        """Count many values."""
+        for place, count in enumerate(np.bincount(np.searchsorted(self.bounds, values), minlength=len(self.whole))):
+            self.whole[place] += int(count)
+        self.fractions[0] += float(values.sum())
+
     @property
     def counts(self) -> list[int]:
         """By bound, above the last one at the end."""

@@ -17,6 +17,7 @@ ROWS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 1024, 4096)
 REQUESTS = (1, 2, 4, 8, 16, 32, 64, 128)
 STAGES = ("decode", "infer", "encode")
 
+Families = Callable[[Mapping[str, str]], Iterable[Iterable[str]]]  # lines, for the labels of the model
 Gauges = dict[str, tuple[str, Callable[[], float]]]  # name -> what it says, and how to read it
 
 
@@ -70,15 +71,22 @@ class Metrics:
         self.drift = Drift(bundle)
         self.gauges: Gauges = {}
         self._answers, self._refusals, self._batches = Tally(ROUTES, STATUSES), Words(CODES), Batches()
-        self.sheet = Sheet((self._answers, self._refusals, self.duration, self._batches, *self.drift.bins()))
+        self._cells = (self._answers, self._refusals, self.duration, self._batches, *self.drift.bins())
+        self.sheet = Sheet(self._cells)
         self.answered = self._answers.add  # (route, status)
         self.refused = self._refusals.add  # (code)
         self.batch = self._batches.add  # (requests, rows, decode, infer, encode), in seconds
         self.refresh: Callable[[], None] = self.drift.count  # before it is written out
-        self.more: list[Callable[[Mapping[str, str]], Iterable[Iterable[str]]]] = [_process]  # families of others
+        self.more: list[Families] = []  # of others
+        self.process: Families = lambda model: exposition.process()
         self._bundle = bundle
         self._model = {"model": bundle.manifest.name, "version": version}
         self._created = datetime.fromisoformat(bundle.provenance.created_at).timestamp()
+
+    def extend(self, *cells: Cells) -> None:
+        """Take in counters of others, before anything is counted: the sheet is a new one."""
+        self._cells = (*self._cells, *cells)
+        self.sheet = Sheet(self._cells)
 
     @property
     def requests(self) -> Counter[tuple[str, int]]:
@@ -122,7 +130,7 @@ class Metrics:
         yield exposition.family("ml_model_age_seconds", "gauge", "Since it was built", [(model, age)])
         for name, (text, read) in self.gauges.items():
             yield exposition.family(name, "gauge", text, [(model, read())])
-        for families in self.more:
+        for families in (*self.more, self.process):
             yield from families(model)
 
     def _drift(self) -> Iterator[Iterable[str]]:
@@ -139,10 +147,6 @@ class Metrics:
         yield family("ml_prediction_bin_total", "counter", "Predictions by bin", _counts(model, "output", outputs))
         text = "Share of the bin in the predictions on the training data"
         yield family("ml_prediction_reference_ratio", "gauge", text, _reference(model, "output", outputs))
-
-
-def _process(model: Mapping[str, str]) -> Iterable[Iterable[str]]:
-    return exposition.process()
 
 
 def _counts(model: dict[str, str], kind: str, binned: Mapping[str, Bins]) -> exposition.Samples:

@@ -37,7 +37,8 @@ def summed(counters: Metrics, board: Board, gauges: Mapping[str, str]) -> Metric
         "Workers that want requests",
         lambda: sum(place.state == READY for place in board.places),
     )
-    counters.more = [lambda model: _workers(board, model), Processes(board)]
+    counters.more.append(lambda model: _workers(board, model))
+    counters.process = Processes(board)
     return counters
 
 

@@ -43,6 +43,7 @@ class Service(Struct, frozen=True, kw_only=True):
 
     bundle: Bundle
     version: str
+    counters: Metrics  # of all together, with the same counters as each worker has
     workers: int
     host: str
     port: int
@@ -88,8 +89,7 @@ class Supervisor:
 
     def __init__(self, service: Service, clients: socket.socket, platform: socket.socket) -> None:
         self._service, self._clients, self._platform = service, clients, platform
-        self._counters = Metrics(service.bundle, service.version)
-        self._board = Board(service.workers, self._counters.sheet.bytes)
+        self._board = Board(service.workers, service.counters.sheet.bytes)
         self._workers = [Child(number, self._worker(number)) for number in range(service.workers)]
         self._management = Child(MANAGEMENT, self._manage)
         self._gauges: dict[str, str] = {}
@@ -287,7 +287,7 @@ class Supervisor:
     def _manage(self) -> None:
         self._clients.close()
         os.close(self._voice_of_workers)
-        counters = management.summed(self._counters, self._board, self._gauges)
+        counters = management.summed(self._service.counters, self._board, self._gauges)
         service = self._service
         with asyncio.Runner() as runner:
             runner.run(

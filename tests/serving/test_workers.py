@@ -210,7 +210,7 @@ def test_while_a_worker_is_missing_the_service_is_not_ready_and_the_others_answe
 
 def test_the_management_port_comes_back(service: Running) -> None:
     management = children(service.process.pid)[-1]
-    assert sockets(management, "0A") == [int(service.management.rpartition(":")[2])]
+    until(lambda: sockets(management, "0A") == [int(service.management.rpartition(":")[2])])
     Client(service).ask()
     os.kill(management, signal.SIGKILL)
     assert service.metrics()[ANSWERED] == 1  # who connects meanwhile waits
