@@ -4,7 +4,9 @@ import argparse
 
 from msgspec import Struct
 
+from contracts import bundle
 from contracts.bundle import Bundle
+from contracts.errors import InputError
 from serving import endpoints
 from serving.application import Application, served_version
 from serving.batching import Batcher
@@ -19,14 +21,29 @@ MANAGEMENT_LIMITS = Limits(connections=100, body_bytes=1024)
 
 
 class Site(Struct, frozen=True, kw_only=True):
-    """What a front needs: an application for clients and one for the platform, with their limits."""
+    """What a front needs: an application for clients and one for the platform, and what belongs to them."""
 
-    model: Model
-    limits: Limits
-    counters: Metrics
-    readiness: Readiness
     clients: Application
     platform: Application
+    readiness: Readiness
+    counters: Metrics
+    batcher: Batcher
+    limits: Limits
+
+
+def verified(options: argparse.Namespace) -> Bundle:
+    """The bundle that the options name, verified, its signature too where a key is set; raises InputError."""
+    loaded = bundle.load(options.bundle, options.digest)
+    if options.verify_key is not None:
+        from contracts import signature  # its library is loaded only where a key is set
+
+        try:
+            keys = options.verify_key.read_bytes()
+        except OSError as error:
+            reason = f"cannot be read ({error.strerror}); name a file of public keys"
+            raise InputError(f"{options.verify_key}: --verify-key: {reason}") from error
+        signature.verify(loaded, keys)
+    return loaded
 
 
 def assemble(options: argparse.Namespace, verified: Bundle, scheduler: Scheduler) -> Site:
@@ -44,10 +61,10 @@ def assemble(options: argparse.Namespace, verified: Bundle, scheduler: Scheduler
     batcher = Batcher(model, counters, limits, scheduler, together=options.batching)
     who = guard.from_options(options)
     return Site(
-        model=model,
-        limits=limits,
-        counters=counters,
-        readiness=readiness,
         clients=endpoints.inference(model, counters, readiness, limits, batcher, who),
         platform=endpoints.management(verified, counters, readiness),
+        readiness=readiness,
+        counters=counters,
+        batcher=batcher,
+        limits=limits,
     )

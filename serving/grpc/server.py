@@ -1,6 +1,5 @@
 """The gRPC port. It knows the application as the HTTP front does, and lives on the same event loop."""
 
-import argparse
 import os
 from collections.abc import Awaitable, Callable
 from types import ModuleType
@@ -30,11 +29,6 @@ STATUS = {
 }
 INSTALL = "pip install -r requirements/serve-grpc.txt"
 OF_HTTP = ("content-type",)  # headers of an answer that mean nothing here
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The flag that opens the port."""
-    parser.add_argument("--grpc-port", type=int, metavar="N", help="also speak gRPC there; 0 takes a free one")
 
 
 class GrpcServer:
