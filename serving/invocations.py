@@ -28,6 +28,7 @@ from serving.protocol import SPEAKABLE
 from serving.runtime import Model
 
 FORMATS = ("dataframe_split", "dataframe_records", "inputs", "instances")
+TEXT = b"text/plain"
 TRUTHS = {"true": True, "1": True, "false": False, "0": False}
 
 Scalar = str | int | float | bool | None
@@ -63,9 +64,9 @@ def routes(model: Model, batcher: Batcher, limits: Limits, ready: Ready) -> dict
     predict = Invocations(model, batcher, limits)
     return {
         "/invocations": Route("invocations", "POST", accept=predict, scope=PREDICT),
-        "/ping": Route("ping", "GET", ping),
-        "/health": Route("ping", "GET", ping),
-        "/version": Route("version", "GET", lambda request, request_id: version, content_type=b"text/plain"),
+        "/ping": Route("ping", "GET", ping, content_type=TEXT),
+        "/health": Route("ping", "GET", ping, content_type=TEXT),
+        "/version": Route("version", "GET", lambda request, request_id: version, content_type=TEXT),
     }
 
 

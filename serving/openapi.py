@@ -72,6 +72,7 @@ TAGS = {
     "metadata": "What the server and the model are",
     "health": "Whether the server lives and wants requests",
 }
+JSON = "application/json"
 TEXT: Document = {"type": "string"}
 
 
@@ -142,8 +143,8 @@ def _is_known(value: object) -> bool:
 def _paths(bundle: Bundle, guarded: bool) -> Document:
     """Every path; those of a version are the model's with the version in them."""
 
-    def get(tag: str, name: str, summary: str, schema: str, scope: str = "") -> Document:
-        content = {"application/json": {"schema": _ref("schemas", schema)}}
+    def get(tag: str, name: str, summary: str, schema: str, scope: str = "", kind: str = JSON) -> Document:
+        content = {kind: {"schema": _ref("schemas", schema)}}
         return {"get": _operation(tag, name, summary, content, scope, guarded)}
 
     def post(tag: str, name: str, body: Document, answer: Document) -> Document:
@@ -151,7 +152,7 @@ def _paths(bundle: Bundle, guarded: bool) -> Document:
         return {"post": {**operation, "requestBody": {"required": True, "content": body}}}
 
     binary = {"schema": {"description": "JSON, and behind it the tensors that were asked for as binary"}}
-    answer = {"application/json": {"schema": _ref("schemas", "InferenceResponse")}, "application/octet-stream": binary}
+    answer = {JSON: {"schema": _ref("schemas", "InferenceResponse")}, "application/octet-stream": binary}
     manifest, golden = bundle.manifest, bundle.golden
     rows = example_rows(golden.inputs)
     infer = {
@@ -166,7 +167,7 @@ def _paths(bundle: Bundle, guarded: bool) -> Document:
     }
     base = f"/v2/models/{quote(manifest.name, safe='')}"
     version = {"name": "version", "in": "path", "required": True, "schema": {"const": served_version(bundle)}}
-    predictions = {"application/json": {"schema": _ref("schemas", "Predictions")}}
+    predictions = {JSON: {"schema": _ref("schemas", "Predictions")}}
     return {
         "/v2": get("metadata", "server", "What the server is", "ServerMetadata", METADATA),
         "/v2/health/live": get("health", "live", "Whether the server lives", "Live"),
@@ -177,7 +178,9 @@ def _paths(bundle: Bundle, guarded: bool) -> Document:
             for end, item in of_model.items()
         },
         "/invocations": post("mlflow", "invocations", _json_body("Invocation", records), predictions),
-        "/ping": get("mlflow", "ping", "Whether the server wants requests", "Nothing"),
+        "/ping": get("mlflow", "ping", "Whether the server wants requests", "Nothing", kind="text/plain"),
+        "/health": get("mlflow", "mlflow_health", "Whether the server wants requests", "Nothing", kind="text/plain"),
+        "/version": get("mlflow", "mlflow_version", "The server's version", "Version", kind="text/plain"),
         "/openapi.json": get("metadata", "openapi", "This document", "OpenAPI", METADATA),
     }
 
@@ -217,7 +220,7 @@ def _with(status: int, item: Document) -> Document:
 
 def _json_body(schema: str, examples: Document) -> Document:
     shown = {title: {"value": value} for title, value in examples.items()}
-    return {"application/json": {"schema": _ref("schemas", schema), "examples": shown}}
+    return {JSON: {"schema": _ref("schemas", schema), "examples": shown}}
 
 
 def _schemas(bundle: Bundle, limits: Limits) -> Document:
@@ -243,7 +246,8 @@ def _schemas(bundle: Bundle, limits: Limits) -> Document:
         "Live": _whole({"live": {"const": True}}),
         "Ready": _whole({"live": {"const": True}, "ready": {"const": True}}),
         "ModelReady": _whole({"name": name, "ready": {"const": True}}),
-        "Nothing": {"description": "an empty line"},
+        "Nothing": {**TEXT, "description": "an empty line"},
+        "Version": TEXT,
         "OpenAPI": {"type": "object", "required": ["openapi", "info", "paths"]},
         "Problem": {
             "type": "object",

@@ -17,7 +17,6 @@ Schema = dict[str, Any]
 
 FLOAT32 = float(np.finfo(np.float32).max)
 INT64 = np.iinfo(np.int64)
-PARAMETERS: Schema = {"type": "object", "additionalProperties": {"type": ["string", "number", "boolean"]}}
 SHOWN_CATEGORIES = 5
 
 
@@ -52,12 +51,13 @@ def inference_request(manifest: Manifest, maximum_rows: int) -> Schema:
     one_row = {"type": "array", "prefixItems": [_one_row(column) for column in columns], "items": False}
     tensors = [tensor for column in columns for tensor in _tensors(column, maximum_rows)]
     outputs = [{"const": output.name} for output in manifest.outputs]
+    wish = _parameters(binary_data={"type": ["boolean", "null"]})
     return {
         "type": "object",
         "required": ["inputs"],
         "properties": {
             "id": {"type": ["string", "null"], "description": "comes back in the answer"},
-            "parameters": PARAMETERS,
+            "parameters": _parameters(binary_data_output={"type": "boolean", "default": False}),
             "inputs": {
                 "description": "every column once, in any order, all with equally many rows",
                 "anyOf": [
@@ -69,7 +69,7 @@ def inference_request(manifest: Manifest, maximum_rows: int) -> Schema:
                 "description": "the outputs to answer with; all where nothing is said",
                 "type": ["array", "null"],
                 "maxItems": len(outputs),
-                "items": _object({"name": {"anyOf": outputs}, "parameters": PARAMETERS}, ["name"]),
+                "items": _object({"name": {"anyOf": outputs}, "parameters": wish}, ["name"]),
             },
         },
     }
@@ -193,7 +193,12 @@ def _tensors(column: Input, maximum_rows: int) -> list[Schema]:
 
 def _tensor(column: Input, datatype: Schema, shape: Schema, data: Schema) -> Schema:
     properties = {"name": {"const": column.name}, "datatype": datatype, "shape": shape, "data": data}
-    return _object({**properties, "parameters": PARAMETERS}, list(properties))
+    return _object({**properties, "parameters": _parameters(binary_data_size={"type": "null"})}, list(properties))
+
+
+def _parameters(**known: Schema) -> Schema:
+    """Of parameters the server reads a few; all others are taken and change nothing."""
+    return {"type": ["object", "null"], "properties": known}
 
 
 def _list(items: Schema, minimum: int, maximum: int) -> Schema:
