@@ -46,7 +46,7 @@ PATHS = (
     MODEL,
     f"{MODEL}/ready",
     f"{MODEL}/infer",
-    f"{MODEL}/versions/unregistered/infer",
+    f"{MODEL}/versions/1/infer",
     "/invocations",
     "/openapi.json",
     "/docs",
