@@ -2,6 +2,7 @@
 
 import argparse
 import asyncio
+import contextlib
 import gc
 import logging
 import os
@@ -17,12 +18,17 @@ from serving.arguments import arguments
 from serving.http.server import Server
 from serving.metrics import Metrics
 from serving.scheduling import EventLoop
+from serving.shadow import Shadow
 from serving.workers.seat import Seat
 
+GARBAGE = 50_000  # new objects that hold others, until the garbage collector looks at them
 
-async def serve(options: argparse.Namespace, verified: Bundle, seat: Seat | None = None) -> None:
+
+async def serve(
+    options: argparse.Namespace, verified: Bundle, shadow: Shadow | None = None, seat: Seat | None = None
+) -> None:
     """Listen, say so, wait for the signal, drain. With a seat: as one of several workers."""
-    site = assembly.assemble(options, verified, EventLoop(asyncio.get_running_loop()))
+    site = assembly.assemble(options, verified, EventLoop(asyncio.get_running_loop()), shadow)
     counters, readiness = site.counters, site.readiness
     clients = Server(site.clients, site.limits)
     counters.gauges["ml_inference_inflight"] = ("Requests that have begun and are not answered", clients.busy)
@@ -44,15 +50,18 @@ async def serve(options: argparse.Namespace, verified: Bundle, seat: Seat | None
         remote = GrpcServer(site.clients, site.limits, shared=seat is not None)
         said += f" grpc={await remote.listen(options.host, options.grpc_port)}"
 
-    # What is there now stays: the garbage collector need not look at it ever again.
+    # What is there now stays: the garbage collector need not look at it ever again. What requests leave behind goes by
+    # itself, so that it need not look often either.
     gc.collect()
     gc.freeze()
+    gc.set_threshold(GARBAGE, 20, 50)
     readiness.ready = True
     if seat:
-        seat.ready(counters)
+        seat.ready(counters, said)
     else:
         what = f"model={verified.manifest.name} version={served_version(verified)} digest={verified.digest}"
         _say(f"ready {said} {what}")
+    tending = asyncio.create_task(shadow.tend()) if shadow and not seat else None
 
     await stop.asked.wait()
     readiness.ready = False
@@ -65,6 +74,8 @@ async def serve(options: argparse.Namespace, verified: Bundle, seat: Seat | None
     if remote:
         await remote.close(options.in_flight_seconds)
     cut = await clients.close(options.in_flight_seconds)
+    if tending:
+        tending.cancel()
     if seat:
         seat.left(counters, cut)
     else:
@@ -72,7 +83,7 @@ async def serve(options: argparse.Namespace, verified: Bundle, seat: Seat | None
         _say(f"stopped cut_off={cut}")
 
 
-def serve_with_workers(options: argparse.Namespace, verified: Bundle) -> int:
+def serve_with_workers(options: argparse.Namespace, verified: Bundle, shadow: Shadow | None) -> int:
     """Several workers under a supervisor; the exit code."""
     if not hasattr(os, "fork"):
         raise InputError("arguments: --workers: this system has no fork; start several servers behind a proxy")
@@ -80,13 +91,17 @@ def serve_with_workers(options: argparse.Namespace, verified: Bundle) -> int:
 
     def work(seat: Seat) -> None:
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-            runner.run(serve(options, verified, seat))
+            runner.run(serve(options, verified, shadow, seat))
+
+    counters = Metrics(verified, served_version(verified))
+    if shadow:
+        shadow.feed(counters)
 
     return supervisor.run(
         supervisor.Service(
             bundle=verified,
             version=served_version(verified),
-            counters=Metrics(verified, served_version(verified)),
+            counters=counters,
             workers=options.workers,
             host=options.host,
             port=options.port,
@@ -96,6 +111,7 @@ def serve_with_workers(options: argparse.Namespace, verified: Bundle) -> int:
             in_flight_seconds=options.in_flight_seconds,
             work=work,
             say=_say,
+            tick=shadow.tick if shadow else None,
         )
     )
 
@@ -131,17 +147,20 @@ class Stop:
 def main(line: Sequence[str] | None = None) -> int:
     """The exit code: 0 after a clean stop, 2 when arguments, port or bundle were refused."""
     logging.basicConfig(format="%(levelname)s %(name)s %(message)s", level=logging.WARNING)
-    try:
-        options = arguments().parse_args(line)
-        verified = assembly.verified(options)
-        if options.workers > 1:
-            return serve_with_workers(options, verified)
-        with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-            runner.run(serve(options, verified))
-    except InputError as error:
-        print(error, file=sys.stderr)
-        return 2
-    return 0
+    with contextlib.ExitStack() as stack:
+        try:
+            options = arguments().parse_args(line)
+            verified = assembly.verified(options)
+            if shadow := assembly.shadowed(options, verified):
+                stack.callback(shadow.end)
+            if options.workers > 1:
+                return serve_with_workers(options, verified, shadow)
+            with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+                runner.run(serve(options, verified, shadow))
+        except InputError as error:
+            print(error, file=sys.stderr)
+            return 2
+        return 0
 
 
 def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop]:

@@ -62,6 +62,7 @@ def arguments() -> Arguments:
     )
     add("--maximum-connections", type=count, default=limits.connections, help="(default %(default)s)")
     guard.add_arguments(parser)
+    add("--shadow", type=Path, metavar="DIR", help="a second bundle that gets a copy of what was answered, to compare")
     add("--verify-key", type=Path, metavar="FILE", help="public keys (PEM); the bundle must be signed with one of them")
     add("--grpc-port", type=port, metavar="N", help="speak gRPC too, on this port; needs requirements/serve-grpc.txt")
     return parser

@@ -16,6 +16,7 @@ from serving.metrics import Metrics
 from serving.runtime import Model
 from serving.scheduling import Scheduler
 from serving.security import guard
+from serving.shadow import Shadow
 
 MANAGEMENT_LIMITS = Limits(connections=100, body_bytes=1024)
 
@@ -46,7 +47,12 @@ def verified(options: argparse.Namespace) -> Bundle:
     return loaded
 
 
-def assemble(options: argparse.Namespace, verified: Bundle, scheduler: Scheduler) -> Site:
+def shadowed(options: argparse.Namespace, verified: Bundle) -> Shadow | None:
+    """The shadow that the options name, if they do. One for all workers: it is there before they are."""
+    return Shadow(options.shadow, verified.manifest, options.verify_key) if options.shadow else None
+
+
+def assemble(options: argparse.Namespace, verified: Bundle, scheduler: Scheduler, shadow: Shadow | None = None) -> Site:
     """A verified bundle, ready to be asked; raises InputError for what the options ask in vain."""
     limits = Limits(
         rows=options.maximum_rows,
@@ -59,6 +65,8 @@ def assemble(options: argparse.Namespace, verified: Bundle, scheduler: Scheduler
     model.verify_golden()
     readiness, counters = Readiness(), Metrics(verified, served_version(verified))
     batcher = Batcher(model, counters, limits, scheduler, together=options.batching)
+    if shadow:
+        batcher.observers.append(shadow.feed(counters).observe)
     who = guard.from_options(options)
     return Site(
         clients=endpoints.inference(model, counters, readiness, limits, batcher, who),

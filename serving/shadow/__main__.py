@@ -1,7 +1,7 @@
-"""The shadow's process, started by the server: `python -m serving.shadow FOLDER CHANNEL MEMORY`.
+"""The shadow's process, started by the server: `python -m serving.shadow CHANNEL MEMORY FOLDER [KEYS]`.
 
 It reads copies from the descriptor CHANNEL until nobody can send any more, and writes what came of them into the memory
-of the descriptor MEMORY, behind whose counters lies the primary's manifest.
+of the descriptor MEMORY, behind whose counters lies the primary's manifest. With KEYS the bundle must be signed.
 """
 
 import mmap
@@ -30,7 +30,7 @@ NAP_SECONDS = 0.02
 REFUSAL = 2  # the exit code of a shadow that need not be started again
 
 
-def main(folder: str, channel: str, memory: str) -> int:
+def main(channel: str, memory: str, folder: str, keys: str = "") -> int:
     """The exit code."""
     _step_back()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal's; the server says when to end
@@ -41,6 +41,10 @@ def main(folder: str, channel: str, memory: str) -> int:
     primary = msgspec.json.decode(shared[verdicts.sheet.bytes :], type=Manifest)
     try:
         loaded = bundle.load(Path(folder))
+        if keys:
+            from contracts import signature  # its library is loaded only where a key is set
+
+            signature.verify(loaded, Path(keys).read_bytes())
         _require_same_columns(primary, loaded)
         model = Model(loaded)
         model.verify_golden()

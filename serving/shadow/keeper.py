@@ -1,5 +1,6 @@
 """Starts the shadow, starts it again when it died, and ends it. Its channel and its counters outlive it."""
 
+import asyncio
 import logging
 import mmap
 import os
@@ -21,7 +22,7 @@ from serving.workers.patience import Patience
 
 log = logging.getLogger(__name__)
 
-CHANNEL_BYTES = 4 * 1024 * 1024  # as many as the system allows
+CHANNEL_BYTES = 1024 * 1024  # or as many as the system allows; a service may be rationed by memory
 TICK_SECONDS = 0.5
 REFUSAL = 2
 
@@ -32,10 +33,12 @@ class Shadow:
     `tick` is to be called now and then, in one process only.
     """
 
-    def __init__(self, folder: Path, manifest: Manifest) -> None:
+    def __init__(self, folder: Path, manifest: Manifest, keys: Path | None = None) -> None:
+        """`keys`: public keys (PEM), with one of which this bundle too must be signed."""
         if not hasattr(socket, "AF_UNIX") or not hasattr(socket, "SOCK_SEQPACKET"):
             raise InputError("arguments: --shadow: this system has no channel for it; run a second server")
-        self._folder, self._form, self._verdicts = folder, Form(manifest), Verdicts()
+        self._arguments = [str(folder), *([str(keys)] if keys else [])]
+        self._form, self._verdicts = Form(manifest), Verdicts()
         self._memory = _memory()
         size = self._verdicts.sheet.bytes
         os.write(self._memory, bytes(size) + msgspec.json.encode(manifest))
@@ -71,6 +74,12 @@ class Shadow:
         if self._process is None and self._due <= monotonic():
             self._start()
 
+    async def tend(self) -> None:
+        """Look after it until cancelled."""
+        while True:
+            self.tick()
+            await asyncio.sleep(TICK_SECONDS)
+
     def end(self) -> None:
         """End it; it has nothing to lose."""
         self._due = float("inf")
@@ -82,7 +91,7 @@ class Shadow:
 
     def _start(self) -> None:
         descriptors = (self._receiving.fileno(), self._memory)
-        command = [sys.executable, "-m", "serving.shadow", str(self._folder), *map(str, descriptors)]
+        command = [sys.executable, "-m", "serving.shadow", *map(str, descriptors), *self._arguments]
         self._patience.began()
         try:
             self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL, pass_fds=descriptors)

@@ -20,6 +20,7 @@ class Message(Struct, frozen=True, omit_defaults=True):
 
     worker: int
     gauges: dict[str, str] | None = None  # it is ready, and these are its gauges, with what they say
+    said: str = ""  # by a worker that is ready, of where else it listens
     refused: str = ""  # why it cannot start
     cut_off: int = 0  # connections, when it stopped
 
@@ -54,13 +55,14 @@ class Seat:
         """Count on the board from now on."""
         counters.sheet.place(self._place.sheet)
 
-    def ready(self, counters: Metrics) -> None:
-        """Everything is verified and this worker accepts clients."""
+    def ready(self, counters: Metrics, said: str = "") -> None:
+        """Everything is verified and this worker accepts clients; `said` is of other ports than the shared one."""
         if len(counters.gauges) > GAUGES:
             raise ValueError(f"{len(counters.gauges)} gauges, the board has room for {GAUGES}")
         self._report = asyncio.create_task(self._reports(counters))
         self._place.state = READY
-        self._say(Message(self.number, gauges={name: text for name, (text, _) in counters.gauges.items()}))
+        gauges = {name: text for name, (text, _) in counters.gauges.items()}
+        self._say(Message(self.number, gauges=gauges, said=said))
 
     def draining(self) -> None:
         """This worker wants no more requests."""

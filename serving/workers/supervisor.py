@@ -93,6 +93,7 @@ class Supervisor:
         self._workers = [Child(number, self._worker(number)) for number in range(service.workers)]
         self._management = Child(MANAGEMENT, self._manage)
         self._gauges: dict[str, str] = {}
+        self._said = ""  # by workers, of where else they listen
         self._ready: set[int] = set()
         self._refused = ""
         self._cut_off = 0
@@ -125,7 +126,7 @@ class Supervisor:
             self._start(self._management)
             manifest, digest = service.bundle.manifest, service.bundle.digest
             what = f"model={manifest.name} version={service.version} digest={digest} workers={service.workers}"
-            service.say(f"ready url={address(self._clients)} management={address(self._platform)} {what}")
+            service.say(f"ready url={address(self._clients)} management={address(self._platform)}{self._said} {what}")
         while not self._stops:
             self._turn(children)
         return self._stop()
@@ -233,7 +234,7 @@ class Supervisor:
             self._cut_off += message.cut_off
             if message.gauges is not None:
                 self._ready.add(message.worker)
-                self._gauges = message.gauges
+                self._gauges, self._said = message.gauges, message.said
             if message.refused and message.worker in self._ready:
                 log.error("worker %s cannot start again: %s", message.worker, message.refused)
             elif message.refused:

@@ -11,9 +11,11 @@ from msgspec.structs import replace
 
 from contracts import budgets
 from contracts.bundle import CategoricalProfile, Input, NumericProfile
-from serving import metrics
+from serving import assembly, metrics
+from serving.arguments import arguments
 from serving.metrics import Histogram, Metrics, drift, vocabulary
 from tests import bundles
+from tests.servers import Turns
 
 LINE = re.compile(r'([a-z_]+)(\{[a-z_]+="(?:[^"\\\n]|\\.)*"(?:,[a-z_]+="(?:[^"\\\n]|\\.)*")*\})? (\S+)')
 
@@ -173,13 +175,15 @@ def test_what_has_no_name_in_the_metrics_is_counted_as_other(tmp_path: Path) -> 
     assert exposition(counters)['ml_inference_rejected_total{reason="other"}'] == 1
 
 
-def test_every_reason_to_refuse_and_every_route_has_a_name_in_the_metrics(root: Path) -> None:
+def test_every_reason_to_refuse_and_every_route_has_a_name_in_the_metrics(root: Path, tmp_path: Path) -> None:
     sources = "".join(path.read_text(encoding="utf-8") for path in sorted((root / "serving").rglob("*.py")))
     codes = set(re.findall(r'\bProblem\(\s*\d+,\s*"(\w+)"', sources))
-    routes = set(re.findall(r'\bRoute\(\s*"(\w+)"', sources))
     assert {"invalid_request", "not_ready"} <= codes
-    assert {"infer", "server"} <= routes
     assert codes <= set(vocabulary.CODES), "put them into CODES of serving/metrics/vocabulary.py"
+    bundle = bundles.write(tmp_path)
+    site = assembly.assemble(arguments().parse_args(["--bundle", str(bundle.path)]), bundle, Turns())
+    routes = {route.name for application in (site.clients, site.platform) for route in application.routes.values()}
+    assert {"infer", "metrics"} <= routes
     assert routes <= set(vocabulary.ROUTES), "put them into ROUTES of serving/metrics/vocabulary.py"
 
 
