@@ -14,6 +14,7 @@ BATCH_ROWS = 256
 CATEGORIES = 20  # per feature; more bins say less about drift: the noise of an index grows with their number
 SERIES = 1500  # for all features of one server
 OTHER, MISSING = "__other__", "__missing__"
+UNSEEN = -1  # in place of a bin
 
 
 class Bins(Cells):
@@ -57,6 +58,13 @@ class NumericBins(Bins):
         return np.where(np.isnan(numbers), len(self.labels) - 1, np.searchsorted(self._edges, numbers, side="left"))
 
 
+class Places(dict[str, int]):
+    """The bin of each category that training saw."""
+
+    def __missing__(self, name: str) -> int:
+        return UNSEEN
+
+
 class CategoricalBins(Bins):
     """The most frequent categories of training, the rest as other. `unseen` counts what training never saw."""
 
@@ -65,16 +73,20 @@ class CategoricalBins(Bins):
         kept = [profile.counts[name] for name in frequent]
         other = profile.other + sum(profile.counts.values()) - sum(kept)
         super().__init__([*frequent, OTHER], [*kept, other, profile.missing])
-        self._place = {name: place for place, name in enumerate(frequent)} | {"": len(frequent) + 1}
         self._other = len(frequent)
-        self._seen = frozenset(column.categories or profile.counts) | {""}
+        self._place = Places.fromkeys(column.categories or profile.counts, self._other)
+        self._place.update({name: place for place, name in enumerate(frequent)})
+        self._place[""] = len(frequent) + 1
         self.open = column.dtype == "string"  # a value may come that training never saw
 
     def places(self, values: np.ndarray) -> np.ndarray:
         names = [str(value).lower() for value in values.tolist()] if values.dtype != object else values.tolist()
+        places = np.fromiter(map(self._place.__getitem__, names), np.int64, len(names))
+        unseen = places == UNSEEN
         if self.open:
-            self.whole[-1] += sum(name not in self._seen for name in names)
-        return np.fromiter((self._place.get(name, self._other) for name in names), np.int64, len(names))
+            self.whole[-1] += int(np.count_nonzero(unseen))
+        places[unseen] = self._other
+        return places
 
 
 class Drift:
