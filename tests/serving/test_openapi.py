@@ -136,7 +136,7 @@ GOOD = [
     but(3, datatype="UINT8", data=[1, 0, 1]),
     but(1, shape=[3, 1], data=[[1.0], [None], [3.5]]),
     but(1, parameters={"anything": [1]}),
-    tensors(**dict.fromkeys(NAMES, [])),
+    tensors(**{name: [] for name in NAMES}),
     {**tensors(), "id": "a", "parameters": {"more": {}}, "outputs": [{"name": "probability"}]},
     {**tensors(), "id": None, "parameters": None, "outputs": None},
 ]
