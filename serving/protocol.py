@@ -122,26 +122,29 @@ def columns(
     found: dict[str, Values] = {}
     rows, at = -1, 0
     for tensor in request.inputs:
-        column = inputs.get(tensor.name)
+        name, data = tensor.name, tensor.data
+        column = inputs.get(name)
         if column is None:
-            name = tensor.name if SPEAKABLE.fullmatch(tensor.name) else "an input"
+            name = name if SPEAKABLE.fullmatch(name) else "an input"
             raise ColumnError(name, "is not an input of this model", f"send {', '.join(inputs)}")
-        if tensor.name in found:
-            raise ColumnError(tensor.name, "is there twice", "send every input once")
+        if name in found:
+            raise ColumnError(name, "is there twice", "send every input once")
         told = _rows(tensor, column)
         if rows < 0:
             rows = told
             if not 0 <= rows <= maximum_rows:
-                raise Problem(413, "too_many_rows", f"send 0 to {maximum_rows} rows in a request", field=tensor.name)
+                raise Problem(413, "too_many_rows", f"send 0 to {maximum_rows} rows in a request", field=name)
         elif told != rows:
             reason = f"has {told} rows where {request.inputs[0].name} has {rows}"
-            raise ColumnError(tensor.name, reason, "send as many rows in every column")
+            raise ColumnError(name, reason, "send as many rows in every column")
         size = tensor.parameters.binary_data_size if tensor.parameters is not None else None
-        if size is None:
-            found[tensor.name] = _listed(tensor, rows, column.width)
-        else:
-            found[tensor.name] = _binary(tensor, binary[at : at + max(size, 0)], rows, column.width)
+        if size is not None:
+            found[name] = _binary(tensor, binary[at : at + max(size, 0)], rows, column.width)
             at += size
+        elif data and type(data[0]) is not list and len(data) == rows * column.width and tensor.datatype not in WHOLE:
+            found[name] = data
+        else:
+            found[name] = _listed(tensor, rows, column.width)
     if at != len(binary):
         raise Problem(400, "invalid_request", "the body holds binary data that belongs to no input", field="inputs")
     return found, max(rows, 0)

@@ -5,12 +5,13 @@ missing number NaN (None in a list means the same).
 """
 
 from collections.abc import Mapping, Sequence
+from itertools import chain
 
 import numpy as np
 import onnxruntime as ort
 
 from contracts.bundle import Bundle, BundleError
-from serving.columns import ColumnError, Values, read, read_together
+from serving.columns import ColumnError, Values, read, read_numbers, read_together
 
 TENSORS = {"string": "tensor(string)", "float32": "tensor(float)", "int64": "tensor(int64)", "bool": "tensor(bool)"}
 # Large batches go through the graph in slices: what lies between two layers stays in the cache, and memory does not
@@ -31,6 +32,9 @@ class Model:
         self.input_names = tuple(column.name for column in self.manifest.inputs)
         self.output_names = [output.name for output in self.manifest.outputs]
         self._inputs = frozenset(self.input_names)
+        plain = {column.name for column in self.manifest.inputs if column.dtype == "float32" and column.width == 1}
+        self._numbers = tuple(column for column in self.manifest.inputs if column.name in plain)
+        self._others = tuple(column for column in self.manifest.inputs if column.name not in plain)
         self._session = _session(bundle, threads)
         _check_inputs(bundle, self._session)
         _check_outputs(bundle, self._session)
@@ -70,10 +74,16 @@ class Model:
 
         Raises ColumnError where `feeds` would for one of them, without saying which.
         """
-        return {
-            column.name: read_together(column, [columns[column.name] for columns in callers])
-            for column in self.manifest.inputs
-        }
+        feeds: dict[str, np.ndarray] = {}
+        columns = self.manifest.inputs
+        if len(self._numbers) > 1 and all(type(caller[self._numbers[0].name]) is list for caller in callers):
+            values = [list(chain.from_iterable(caller[column.name] for caller in callers)) for column in self._numbers]
+            if (block := read_numbers(self._numbers, values)) is not None:
+                feeds = {column.name: block[place] for place, column in enumerate(self._numbers)}
+                columns = self._others
+        for column in columns:
+            feeds[column.name] = read_together(column, [caller[column.name] for caller in callers])
+        return feeds
 
     def run(self, feeds: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         """The graph's answer for arrays that `feeds` gave; nothing is checked again."""
