@@ -58,6 +58,11 @@ class Load:
             for place, _ in self._poll.poll(0):
                 self._read(place)
 
+    def close(self) -> None:
+        """End all connections."""
+        for client in self._sockets.values():
+            client.close()
+
     def _read(self, place: int) -> None:
         data = self._sockets[place].recv(65536)
         if not data:
@@ -110,6 +115,7 @@ def main(port: int, rate: float, seconds: float, connections: int) -> None:
     request = sys.stdin.buffer.read()
     warm = Load(port, request, connections)
     warm.run(rate, 0.3)
+    warm.close()
     gc.disable()
     load = Load(port, request, connections)
     load.run(rate, seconds)

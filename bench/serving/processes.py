@@ -1,4 +1,4 @@
-"""One server as a session of processes: started on a core, asked until it answers, measured, paused, stopped by its id."""
+"""One server as a session of processes: started on a core, asked, measured, paused, stopped by its id."""
 
 import os
 import signal
