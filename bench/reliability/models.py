@@ -1,7 +1,8 @@
 """Bundles to do harm to: four raw columns of every kind, a vector, a binary answer; `shift` tells two versions apart.
 
 score = city + 0.1 load (0 where missing) + 0.05 age + member + 0.01 the sum of signal - 2 + shift; the answer is its
-sigmoid. `width` adds a hidden layer of so many neurons twice, so that an answer costs something.
+sigmoid. `width` adds a hidden layer of so many neurons twice, so that an answer
+costs something; a `brittle` one fails on an age of 24 and more, which its golden rows do not have.
 """
 
 from collections.abc import Mapping
@@ -16,7 +17,7 @@ from contracts import bundle
 
 NAME = "reliable"
 OUTPUT = "probability"
-VECTOR = 1
+VECTOR = 4
 CITIES = {"Oslo": 0.5, "Łódź": -0.5, "東京": 1.0}
 INPUTS = (
     bundle.Input(name="city", dtype="string", nullable=True, categories=tuple(CITIES)),
@@ -31,13 +32,13 @@ GOLDEN: dict[str, list] = {
     "load": [20.5, -3.25, None, 0.0, 31.0, None],
     "age": [0, 6, 12, 18, 23, 9],
     "member": [False, True, False, True, False, True],
-    "signal": [[float(row - column) for column in range(VECTOR)] if VECTOR > 1 else float(row) for row in range(6)],
+    "signal": [[float(row - column) for column in range(VECTOR)] for row in range(6)],
 }
 
 
-def write(store: Path, shift: float = 0.0, width: int = 0, version: str = "1") -> bundle.Bundle:
+def write(store: Path, shift: float = 0.0, width: int = 0, version: str = "1", brittle: bool = False) -> bundle.Bundle:
     """A bundle in the store."""
-    return bundle.write(store, contents(graph(shift, width).SerializeToString(), version))
+    return bundle.write(store, contents(graph(shift, width, brittle).SerializeToString(), version))
 
 
 def contents(model: bytes, version: str = "1", **changes: Any) -> bundle.Contents:
@@ -87,7 +88,7 @@ def contents(model: bytes, version: str = "1", **changes: Any) -> bundle.Content
     return bundle.Contents(model=model, golden=golden, **(parts | changes))
 
 
-def graph(shift: float = 0.0, width: int = 0) -> ModelProto:
+def graph(shift: float = 0.0, width: int = 0, brittle: bool = False) -> ModelProto:
     """The ONNX graph."""
     node = helper.make_node
     constants = {"zero": 0.0, "slope": 0.1, "growth": 0.05, "share": 0.01, "offset": -2.0 + shift}
@@ -102,9 +103,7 @@ def graph(shift: float = 0.0, width: int = 0) -> ModelProto:
         node("Cast", ["age"], ["age_number"], to=TensorProto.FLOAT),
         node("Mul", ["age_number", "growth"], ["age_score"]),
         node("Cast", ["member"], ["member_score"], to=TensorProto.FLOAT),
-        node("ReduceSum", ["signal", "columns"], ["signal_sum"], keepdims=0)
-        if VECTOR > 1
-        else node("Identity", ["signal"], ["signal_sum"]),
+        node("ReduceSum", ["signal", "columns"], ["signal_sum"], keepdims=0),
         node("Mul", ["signal_sum", "share"], ["signal_score"]),
         node(
             "Sum",
@@ -113,13 +112,17 @@ def graph(shift: float = 0.0, width: int = 0) -> ModelProto:
         ),
     ]
     score = "score"
+    if brittle:
+        initializers.append(helper.make_tensor("table", TensorProto.FLOAT, [24], [0.0] * 24))
+        nodes += [node("Gather", ["table", "age"], ["found"]), node("Add", ["score", "found"], ["looked_up"])]
+        score = "looked_up"
     if width:
         random = np.random.default_rng(1)
         for name, shape in {"w1": (1, width), "w2": (width, width), "w3": (width, 1)}.items():
             weights = (random.standard_normal(shape) / np.sqrt(shape[0])).astype(np.float32)
             initializers.append(numpy_helper.from_array(weights, name))
         nodes += [
-            node("Unsqueeze", ["score", "columns"], ["x0"]),
+            node("Unsqueeze", [score, "columns"], ["x0"]),
             node("MatMul", ["x0", "w1"], ["x1"]),
             node("Relu", ["x1"], ["x2"]),
             node("MatMul", ["x2", "w2"], ["x3"]),
@@ -166,7 +169,7 @@ class Oracle:
             "load": np.array([np.nan if value is None else value for value in rows["load"]], np.float32),
             "age": np.array(rows["age"], np.int64),
             "member": np.array(rows["member"], bool),
-            "signal": np.array(rows["signal"], np.float32).reshape(*(-1, VECTOR)[: min(VECTOR, 2)]),
+            "signal": np.array(rows["signal"], np.float32).reshape(-1, VECTOR),
         }
         answer: np.ndarray = self._session.run([OUTPUT], feeds)[0]
         return answer

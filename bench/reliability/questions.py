@@ -21,13 +21,12 @@ FLOATS = tuple(float(np.float32(value)) for value in (0.0, -1.5, 20.25, 1e-3, 31
 def rows(random: random.Random, count: int) -> dict[str, list]:
     """Raw columns, missing values and new categories among them."""
     cities = [*models.CITIES, "elsewhere", None, "", "\U0001f600", "a" * 40]
-    vector = [[random.choice(FLOATS) for _ in range(VECTOR)] for _ in range(count)]
     return {
         "city": [random.choice(cities) for _ in range(count)],
         "load": [random.choice((None, *FLOATS)) for _ in range(count)],
         "age": [random.randrange(100) for _ in range(count)],
         "member": [random.random() < 0.5 for _ in range(count)],
-        "signal": vector if VECTOR > 1 else [row[0] for row in vector],
+        "signal": [[random.choice(FLOATS) for _ in range(VECTOR)] for _ in range(count)],
     }
 
 
@@ -42,7 +41,7 @@ def document(columns: Mapping[str, list], request_id: str = "") -> bytes:
 
 def shape(name: str, data: Sequence) -> list[int]:
     """The shape of a column's tensor."""
-    return [len(data), VECTOR] if name == "signal" and VECTOR > 1 else [len(data)]
+    return [len(data), VECTOR] if name == "signal" else [len(data)]
 
 
 def flat(data: Sequence) -> list:

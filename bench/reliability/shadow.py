@@ -6,32 +6,21 @@ between those two is the noise of the machine, and a difference is called one on
 
 import os
 import signal
-from pathlib import Path
 from statistics import median
-
-from msgspec.structs import replace
 
 from bench.load import RIGHT, Load, Question, run
 from bench.reliability import models, processes, questions
 from bench.reliability.findings import Finding, Result, none_of, note
 from bench.reliability.processes import Server
 from bench.reliability.setup import Setup
-from contracts import bundle
 from contracts.bundle import Bundle
 
 RATE, SECONDS, ROUNDS, CONNECTIONS = 200.0, 5.0, 9, 16
 MARGIN = 1.05
 SLOW_WIDTH = 4096
 WITHOUT, CONTROL = "without", "without, again"
-STATES = (
-    WITHOUT,
-    CONTROL,
-    GOOD,
-    SLOW,
-    "shadow stopped (SIGSTOP)",
-    "shadow killed",
-    ERRING,
-)
+GOOD, SLOW, STOPPED, KILLED, ERRING = "as good", "slow", "stopped (SIGSTOP)", "killed", "erring"
+STATES = (WITHOUT, CONTROL, GOOD, SLOW, STOPPED, KILLED, ERRING)
 
 
 def scenario(setup: Setup) -> Result:
@@ -43,7 +32,7 @@ def scenario(setup: Setup) -> Result:
     shadows = {
         GOOD: models.write(setup.store("shadow"), 0.5),
         SLOW: models.write(setup.store("slow"), 0.5, SLOW_WIDTH),
-        ERRING: erring(setup.store("erring")),
+        ERRING: models.write(setup.store("erring"), 0.5, brittle=True),
     }
     asked = questions.pool([primary])
     rounds, seconds = setup.times(ROUNDS), setup.seconds(SECONDS, 2.0)
@@ -122,31 +111,3 @@ def findings(found: dict[str, list[tuple[float, float, int]]]) -> tuple[Finding,
 def ratio(rows: list[tuple[float, float, int]], base: list[tuple[float, float, int]], column: int) -> float:
     """The median over rounds of a figure's ratio to that of "without"."""
     return median(row[column] / first[column] for row, first in zip(rows, base, strict=True))
-
-
-def erring(store: Path) -> Bundle:
-    """A sound bundle that takes other columns: it can answer none of the primary's requests."""
-    graph = models.graph(0.5)
-    for place in (*graph.graph.input, *graph.graph.node):
-        if place.name == "age":
-            place.name = "height"
-        if hasattr(place, "input"):
-            place.input[:] = ["height" if name == "age" else name for name in place.input]
-    contents = models.contents(models.graph(0.5).SerializeToString())
-    renamed = {("height" if name == "age" else name): rows for name, rows in contents.golden.inputs.items()}
-    inputs = tuple(_renamed(column) for column in contents.manifest.inputs)
-    return bundle.write(
-        store,
-        bundle.Contents(
-            model=graph.SerializeToString(),
-            manifest=replace(contents.manifest, inputs=inputs),
-            golden=replace(contents.golden, inputs=renamed),
-            profile=replace(contents.profile, inputs={}),
-            provenance=contents.provenance,
-            model_card=contents.model_card,
-        ),
-    )
-
-
-def _renamed(column: bundle.Input) -> bundle.Input:
-    return replace(column, name="height") if column.name == "age" else column
