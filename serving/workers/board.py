@@ -12,7 +12,7 @@ from serving.metrics.cells import BYTES
 
 ABSENT, STARTING, READY, DRAINING = range(4)
 GAUGES = 32  # of one worker, at most
-_PID, _STATE, _CONNECTIONS, _HEAD = range(4)  # cells before a place's gauges and counters
+_PID, _STATE, _CONNECTIONS, _BEATS, _HEAD = range(5)  # cells before a place's gauges and counters
 _STOPPING, _RESTARTS, _MANAGEMENT, _SUPERVISOR = range(4)
 
 
@@ -28,6 +28,10 @@ class Place:
     def pid(self) -> int:
         """The worker's process, 0 when there is none."""
         return self._head[_PID]
+
+    @pid.setter
+    def pid(self, pid: int) -> None:
+        self._head[_PID] = pid
 
     @property
     def state(self) -> int:
@@ -47,9 +51,14 @@ class Place:
     def connections(self, connections: int) -> None:
         self._head[_CONNECTIONS] = connections
 
-    def take(self, pid: int) -> None:
-        """A new worker is here."""
-        self._head[_PID], self._head[_STATE] = pid, STARTING
+    @property
+    def beats(self) -> int:
+        """How often the worker has said that it is well."""
+        return self._head[_BEATS]
+
+    def beat(self) -> None:
+        """The worker is well."""
+        self._head[_BEATS] += 1
 
     def leave(self) -> None:
         """The worker is gone; what it counted stays."""

@@ -93,6 +93,7 @@ class Seat:
         """What cannot be counted where it happens is written down now and then."""
         read = [value for _, value in counters.gauges.values()]
         while True:
+            self._place.beat()
             counters.drift.count()
             for number, value in enumerate(read):
                 self._place.gauges[number] = value()

@@ -12,8 +12,6 @@ import os
 import selectors
 import signal
 import socket
-import sys
-import traceback
 from collections.abc import Callable
 from time import monotonic
 from types import FrameType
@@ -27,15 +25,15 @@ from serving.http.server import address, open_port
 from serving.limits import Limits
 from serving.metrics import Metrics
 from serving.workers import management
-from serving.workers.board import Board
-from serving.workers.patience import Patience
+from serving.workers.board import READY, STARTING, Board
+from serving.workers.child import MANAGEMENT, Child
 from serving.workers.seat import Message, Seat
 
 log = logging.getLogger(__name__)
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGCHLD)
 GRACE_SECONDS = 5.0  # beyond what workers may take to end; who is not gone then is killed
-MANAGEMENT = -1  # the number of the child that is no worker
+WATCH_SECONDS = 1.0  # between two looks at whether workers are well
 
 
 class Service(Struct, frozen=True, kw_only=True):
@@ -53,23 +51,8 @@ class Service(Struct, frozen=True, kw_only=True):
     in_flight_seconds: float  # that they may then still take
     work: Callable[[Seat], None]
     say: Callable[[str], None]
+    stuck_seconds: float = 30.0  # without a sign of life; a worker whose event loop stands still is killed then
     tick: Callable[[], None] | None = None  # called now and then
-    tick_seconds: float = 0.5
-
-
-class Child:
-    """A process that has to be there."""
-
-    def __init__(self, number: int, run: Callable[[], None]) -> None:
-        self.number, self.run = number, run
-        self.pid = 0
-        self.due: float | None = 0.0  # when to start it, if it is not there
-        self.patience = Patience()
-
-    @property
-    def name(self) -> str:
-        """As logs call it."""
-        return "management" if self.number == MANAGEMENT else f"worker {self.number}"
 
 
 def run(service: Service) -> int:
@@ -98,6 +81,7 @@ class Supervisor:
         self._refused = ""
         self._cut_off = 0
         self._stops = 0
+        self._watched = monotonic()
         self._rest = b""  # of what workers say, not yet a whole line
         self._voice, self._voice_of_workers = os.pipe()
         self._lifeline, self._life = os.pipe()
@@ -169,34 +153,52 @@ class Supervisor:
     def _turn(self, wanted: list[Child], deadline: float = float("inf")) -> None:
         """Start who is due among `wanted`, then wait for the next thing to happen, and take note of it."""
         for child in wanted:
-            if not child.pid and child.due is not None and child.due <= monotonic():
+            if not child.pid and child.due <= monotonic():
                 self._start(child)
-        due = [deadline, *(child.due for child in wanted if not child.pid and child.due is not None)]
+        self._watch()
         if self._service.tick:
             self._service.tick()
-            due.append(monotonic() + self._service.tick_seconds)
-        wait = min(due) - monotonic()
-        self._selector.select(max(wait, 0.0) if wait < float("inf") else None)
+        due = (deadline, self._watched + WATCH_SECONDS, *(child.due for child in wanted if not child.pid))
+        self._selector.select(max(min(due) - monotonic(), 0.0))
         with contextlib.suppress(BlockingIOError):
             numbers = self._signals.recv(4096)
             self._stops += sum(number in (signal.SIGTERM, signal.SIGINT) for number in numbers)
         self._hear()
         self._bury()
 
+    def _watch(self) -> None:
+        """End workers that stand still.
+
+        What counts is how long this process has watched, not the time of day: it may have been stopped as well.
+        """
+        if monotonic() < self._watched + WATCH_SECONDS:
+            return
+        self._watched = monotonic()
+        for child in self._workers:
+            place = self._board.places[child.number]
+            still = place.state == READY and place.beats == child.beats
+            child.beats, child.silent = place.beats, child.silent + WATCH_SECONDS if still else 0.0
+            if child.silent >= self._service.stuck_seconds:
+                child.silent = 0.0
+                log.error("%s has stood still for %g s and is killed", child.name, self._service.stuck_seconds)
+                os.kill(child.pid, signal.SIGKILL)
+
     def _start(self, child: Child) -> None:
-        child.patience.began()
+        place = None if child.number == MANAGEMENT else self._board.places[child.number]
+        if place:
+            place.state = STARTING  # before it is there: READY is its to say
         try:
-            child.pid = self._fork(child.run)
+            child.start(SIGNALS)
         except OSError as error:
             child.due = monotonic() + child.patience.wait()
             log.error("%s cannot be started: %s", child.name, error.strerror)
             return
-        if child.number == MANAGEMENT:
+        if not place:
             self._board.note(os.getpid(), child.pid)
-        else:
-            self._board.places[child.number].take(child.pid)
-            if child.number in self._ready:
-                self._board.restarted()
+            return
+        place.pid = child.pid
+        if child.number in self._ready:
+            self._board.restarted()
 
     def _bury(self) -> None:
         """Take note of who has died."""
@@ -240,41 +242,17 @@ class Supervisor:
             elif message.refused:
                 self._refused = message.refused
 
-    def _fork(self, work: Callable[[], None]) -> int:
-        """A child that does this and ends; gives its process."""
-        sys.stdout.flush()
-        sys.stderr.flush()
-        signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
-        pid = os.fork()
-        if pid:
-            signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
-            return pid
-        code = 1
-        try:
-            signal.set_wakeup_fd(-1)
-            for number in SIGNALS:
-                signal.signal(number, signal.SIG_DFL)
-            os.setpgid(0, 0)  # what a terminal sends to all is for the supervisor to pass on
-            self._selector.close()
-            self._signals.close()
-            self._wake.close()
-            os.close(self._life)
-            os.close(self._voice)
-            signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
-            work()
-            code = 0
-        except InputError:
-            code = 2
-        except BaseException:  # noqa: BLE001  nothing may return from here: the caller is the parent
-            traceback.print_exc()
-        finally:
-            with contextlib.suppress(OSError, ValueError):
-                sys.stdout.flush()
-                sys.stderr.flush()
-            os._exit(code)
+    def _enter(self) -> None:
+        """In a child: let go of what is its parent's."""
+        self._selector.close()
+        self._signals.close()
+        self._wake.close()
+        os.close(self._life)
+        os.close(self._voice)
 
     def _worker(self, number: int) -> Callable[[], None]:
         def work() -> None:
+            self._enter()
             self._platform.close()
             seat = Seat(self._board, number, self._clients, self._lifeline, self._voice_of_workers)
             try:
@@ -286,6 +264,7 @@ class Supervisor:
         return work
 
     def _manage(self) -> None:
+        self._enter()
         self._clients.close()
         os.close(self._voice_of_workers)
         counters = management.summed(self._service.counters, self._board, self._gauges)

@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import socket
+import subprocess
 import threading
 import time
 import urllib.error
@@ -206,6 +207,36 @@ def test_while_a_worker_is_missing_the_service_is_not_ready_and_the_others_answe
     assert Client(service).ask()
     assert service.metrics()["ml_workers{}"] == 1
     until(lambda: ready(service))
+
+
+# A second, where the command line has half a minute.
+IMPATIENT = """
+import sys
+from serving import __main__ as server
+from serving.workers import supervisor
+patient = supervisor.Service
+supervisor.Service = lambda **settings: patient(**settings, stuck_seconds=1.0)
+sys.exit(server.main(sys.argv[1:]))
+"""
+
+
+def test_a_worker_that_stands_still_is_replaced(bundle: Bundle) -> None:
+    command = [servers.python(), "-c", IMPATIENT, "--bundle", bundle.path, "--workers", "2"]
+    command += ["--port", "0", "--management-port", "0"]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, cwd=servers.ROOT, text=True, stdout=pipe, stderr=pipe) as process:
+        said = dict(pair.split("=", 1) for pair in process.stdout.readline().split()[1:])
+        service = Running(process, said["url"], said["management"], said["digest"])
+        stuck, _ = workers(service)
+        os.kill(stuck, signal.SIGSTOP)
+        until(lambda: not lives(stuck))
+        until(lambda: ready(service) and service.metrics()["ml_worker_restarts_total{}"] == 1)
+        process.terminate()
+        assert process.communicate(timeout=20)[1].splitlines() == [
+            "ERROR serving.workers.supervisor worker 0 has stood still for 1 s and is killed",
+            "ERROR serving.workers.supervisor worker 0 ended with signal 9; it is started again in 0 s",
+        ]
+        assert process.returncode == 0
 
 
 def test_the_management_port_comes_back(service: Running) -> None:
