@@ -14,7 +14,8 @@ from tests.serving.security.asking import ask, bearer, eventually, header
 from tests.serving.security.issuer import AUDIENCE, ISSUER, jwk, jwks, serving, token
 
 ALLOWED = frozenset({"EdDSA"})
-AT_ONCE = 0.1  # seconds; a request that waited for the server of keys would take longer in these tests
+MINIMUM = 0.1  # seconds between two readings, in these tests
+AT_ONCE = 0.3  # seconds; a request that waited for the server of keys would take longer in these tests
 
 
 def key(kid):
@@ -27,7 +28,7 @@ def signed(kid, **other):
 
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch):
-    monkeypatch.setattr(key_sets, "MINIMUM_SECONDS", 0.2)
+    monkeypatch.setattr(key_sets, "MINIMUM_SECONDS", MINIMUM)
     monkeypatch.setattr(key_sets, "TIMEOUT_SECONDS", 0.5)
 
 
@@ -79,7 +80,7 @@ def test_a_new_key_is_fetched_when_a_token_names_it(guards, server):
 
 
 def test_an_old_key_is_good_until_the_issuer_takes_it_away(guards, server, monkeypatch):
-    monkeypatch.setattr(key_sets, "REFRESH_SECONDS", {"url": 0.25, "file": 0.25})
+    monkeypatch.setattr(key_sets, "REFRESH_SECONDS", {"url": MINIMUM, "file": MINIMUM})
     guard, remembered = guards(server.url), signed("one")
     assert bearer(guard, remembered)[0] == 200
     server.answer = jwks(key("two"))
@@ -88,7 +89,7 @@ def test_an_old_key_is_good_until_the_issuer_takes_it_away(guards, server, monke
 
 
 def test_a_key_that_is_another_one_under_the_same_name_is_not_mixed_up(guards, server, monkeypatch):
-    monkeypatch.setattr(key_sets, "REFRESH_SECONDS", {"url": 0.25, "file": 0.25})
+    monkeypatch.setattr(key_sets, "REFRESH_SECONDS", {"url": MINIMUM, "file": MINIMUM})
     guard, remembered = guards(server.url), signed("one")
     assert bearer(guard, remembered)[0] == 200
     server.answer = jwks({**key("two"), "kid": "one"})
@@ -102,7 +103,7 @@ def test_unknown_keys_ask_the_server_seldom(guards, server):
     assert statuses == [200] * 3
     refused = [bearer(guard, signed(f"unknown {number % 7}"))[0] for number in range(300)]
     assert set(refused) <= {401, 503}
-    assert server.asked <= 2 + (time.monotonic() - began) / 0.2
+    assert server.asked <= 2 + (time.monotonic() - began) / MINIMUM
 
 
 def test_a_stranger_s_key_is_refused_once_the_keys_are_fresh(guards, server):
@@ -177,7 +178,7 @@ BROKEN = {
 @pytest.mark.parametrize("broken", BROKEN.values(), ids=BROKEN)
 def test_what_was_read_stays_while_the_server_is_broken(guards, server, monkeypatch, caplog, broken):
     monkeypatch.setattr(key_sets, "PATIENCE_SECONDS", 0.5)
-    monkeypatch.setattr(key_sets, "REFRESH_SECONDS", {"url": 0.21, "file": 0.21})
+    monkeypatch.setattr(key_sets, "REFRESH_SECONDS", {"url": MINIMUM, "file": MINIMUM})
     guard = guards(server.url)
     server.answer = broken
     asked = server.asked
@@ -224,7 +225,7 @@ def test_nobody_listens_at_the_start(guards, caplog):
 
 
 def test_a_file_of_keys_is_read_again(guards, tmp_path, monkeypatch):
-    monkeypatch.setattr(key_sets, "REFRESH_SECONDS", {"url": 300.0, "file": 0.21})
+    monkeypatch.setattr(key_sets, "REFRESH_SECONDS", {"url": 300.0, "file": MINIMUM})
     path = tmp_path / "jwks.json"
     path.write_bytes(jwks(key("one")))
     guard = guards(str(path))
