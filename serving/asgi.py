@@ -11,12 +11,14 @@ import argparse
 import asyncio
 import os
 from collections.abc import Awaitable, Callable, Iterable, Mapping
+from contextlib import AsyncExitStack
 from typing import Any
 
 from contracts.errors import InputError
+from serving import assembly
 from serving.arguments import arguments
 from serving.asking import ask
-from serving.assembly import MANAGEMENT_LIMITS, Site, assemble, verified
+from serving.assembly import Site
 from serving.exchange import Problem, Request
 from serving.http.server import Server
 from serving.scheduling import EventLoop
@@ -37,7 +39,6 @@ class Front:
     def __init__(self, environment: Mapping[str, str]) -> None:
         self._environment = environment
         self._site: Site | None = None
-        self._platform: Server | None = None
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
         """The life of the application, or one request."""
@@ -50,26 +51,30 @@ class Front:
 
     async def _live(self, receive: Receive, send: Send) -> None:
         await receive()
-        try:
-            site = await self._start()
-        except InputError as error:
-            await send({"type": "lifespan.startup.failed", "message": str(error)})
-            return
-        await send({"type": "lifespan.startup.complete"})
-        await receive()
-        site.readiness.ready = False
-        if self._platform:
-            await self._platform.close(1.0)
+        async with AsyncExitStack() as at_the_end:
+            try:
+                site = self._site = await self._start(at_the_end)
+            except InputError as error:
+                await send({"type": "lifespan.startup.failed", "message": str(error)})
+                return
+            await send({"type": "lifespan.startup.complete"})
+            await receive()
+            site.readiness.ready = False
         await send({"type": "lifespan.shutdown.complete"})
 
-    async def _start(self) -> Site:
+    async def _start(self, at_the_end: AsyncExitStack) -> Site:
         asked = options(self._environment)
-        site = assemble(asked, verified(asked), EventLoop(asyncio.get_running_loop()))
+        bundle = assembly.verified(asked)
+        shadow = assembly.shadowed(asked, bundle)
+        if shadow:
+            at_the_end.callback(shadow.end)
+            at_the_end.callback(asyncio.create_task(shadow.tend()).cancel)
+        site = assembly.assemble(asked, bundle, EventLoop(asyncio.get_running_loop()), shadow)
         if MANAGEMENT in self._environment:
-            self._platform = Server(site.platform, MANAGEMENT_LIMITS)
-            await self._platform.listen(asked.host, asked.management_port)
+            platform = Server(site.platform, assembly.MANAGEMENT_LIMITS)
+            await platform.listen(asked.host, asked.management_port)
+            at_the_end.push_async_callback(platform.close, 1.0)
         site.readiness.ready = True
-        self._site = site
         return site
 
     async def _answer(self, scope: Message, receive: Receive, send: Send) -> None:
