@@ -146,7 +146,7 @@ def _bytes(tensor: Message) -> bytes:
     """The values of a tensor as the bytes that they would be in raw_input_contents."""
     if tensor.datatype not in CONTENTS:
         return b""  # the application says what is wrong with it
-    values = getattr(tensor.contents, CONTENTS[tensor.datatype])
+    values = list(getattr(tensor.contents, CONTENTS[tensor.datatype]))  # of a list, numpy refuses what does not fit
     if tensor.datatype == "BYTES":
         return b"".join(struct.pack("<I", len(value)) + value for value in values)
     try:
