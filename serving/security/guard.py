@@ -5,11 +5,14 @@ Where there are no keys and no issuer there is no guard, and everybody may ask.
 
 import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from contracts.errors import InputError
-from serving.security.keys import Keys
 from serving.security.refusals import forbidden, invalid, missing
-from serving.security.tokens import Tokens
+
+if TYPE_CHECKING:  # read when they are asked for: a server without a guard starts without them
+    from serving.security.keys import Keys
+    from serving.security.tokens import Tokens
 
 DEFAULT_ALGORITHMS = "RS256,ES256,EdDSA"
 JWT_FLAGS = ("--jwt-issuer", "--jwt-audience", "--jwt-jwks")
@@ -18,7 +21,7 @@ JWT_FLAGS = ("--jwt-issuer", "--jwt-audience", "--jwt-jwks")
 class Guard:
     """API keys, tokens, or both: `schemes` says which."""
 
-    def __init__(self, keys: Keys | None = None, tokens: Tokens | None = None) -> None:
+    def __init__(self, keys: "Keys | None" = None, tokens: "Tokens | None" = None) -> None:
         self._keys, self._tokens = keys, tokens
         self.schemes = (*("api_key",) * (keys is not None), *("jwt",) * (tokens is not None))
         # Bound once, for the hot path.
@@ -100,6 +103,13 @@ def from_options(options: argparse.Namespace) -> Guard | None:
     algorithms = frozenset(name.strip() for name in options.jwt_algorithms.split(",") if name.strip())
     if not algorithms:
         raise InputError(f"--jwt-algorithms: names none; give some of {DEFAULT_ALGORITHMS}")
-    tokens = Tokens(issuer, audience, jwks, algorithms) if given else None
-    keys = Keys(options.api_keys) if options.api_keys is not None else None
+    keys, tokens = None, None
+    if options.api_keys is not None:
+        from serving.security.keys import Keys
+
+        keys = Keys(options.api_keys)
+    if given:
+        from serving.security.tokens import Tokens
+
+        tokens = Tokens(issuer, audience, jwks, algorithms)
     return Guard(keys, tokens)

@@ -9,7 +9,6 @@ are valid at once, so that one is replaced by adding the new one, moving clients
 import argparse
 import logging
 import re
-import secrets
 import sys
 from collections.abc import Sequence
 from datetime import UTC, date, datetime
@@ -215,6 +214,8 @@ def _today() -> date:
 
 def main(line: Sequence[str] | None = None) -> int:
     """Make a key: it is printed once, and with it the line for the file, which holds only its hash."""
+    import secrets  # the server makes none
+
     parser = argparse.ArgumentParser(prog="python -m serving.security.keys", description="API keys of the server.")
     new = parser.add_subparsers(required=True).add_parser("new", help="make a key")
     new.add_argument("--id", type=_id, required=True, help="name of the key, for people: who has it, since when")
