@@ -89,8 +89,10 @@ def serve_with_workers(options: argparse.Namespace, verified: Bundle, shadow: Sh
         raise InputError("arguments: --workers: this system has no fork; start several servers behind a proxy")
     from serving.workers import supervisor
 
+    loop_factory = _loop_factory()  # imports what all workers then share
+
     def work(seat: Seat) -> None:
-        with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+        with asyncio.Runner(loop_factory=loop_factory) as runner:
             runner.run(serve(options, verified, shadow, seat))
 
     counters = Metrics(verified, served_version(verified))
