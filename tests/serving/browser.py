@@ -3,9 +3,9 @@
 import base64
 import json
 import os
+import select
 import shutil
 import subprocess
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -39,7 +39,10 @@ class Page:
         self._call("Emulation.setEmulatedMedia", features=scheme)
         size = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 600}
         self._call("Emulation.setDeviceMetricsOverride", **size)
+        self._loaded = False
         self._call("Page.navigate", url=url)
+        while not self._loaded:
+            self._hear(self._next())
 
     def run(self, script: str) -> object:
         """The value of a script; a promise is awaited."""
@@ -65,20 +68,23 @@ class Page:
         if self._session:
             message["sessionId"] = self._session
         os.write(self._to, json.dumps(message).encode() + b"\0")
-        deadline = time.monotonic() + PATIENCE_SECONDS
-        while time.monotonic() < deadline:
-            while b"\0" in self._buffer:
-                said, _, self._buffer = self._buffer.partition(b"\0")
-                answer = json.loads(said)
-                if answer.get("id") == self._number:
-                    assert "error" not in answer, answer["error"]
-                    return answer["result"]
-                self._hear(answer)
+        while (answer := self._next()).get("id") != self._number:
+            self._hear(answer)
+        assert "error" not in answer, answer["error"]
+        return answer["result"]
+
+    def _next(self) -> dict:
+        while b"\0" not in self._buffer:
+            readable, _, _ = select.select([self._back], [], [], PATIENCE_SECONDS)
+            assert readable, "the browser does not answer"
             self._buffer += os.read(self._back, 1 << 16)
-        raise TimeoutError(f"{method}: the browser does not answer")
+        said, _, self._buffer = self._buffer.partition(b"\0")
+        return json.loads(said)
 
     def _hear(self, event: dict) -> None:
         match event:
+            case {"method": "Page.loadEventFired"}:
+                self._loaded = True
             case {"method": "Log.entryAdded", "params": {"entry": entry}}:
                 self.complaints.append(f"{entry['level']}: {entry['text']}")
             case {"method": "Runtime.exceptionThrown", "params": {"exceptionDetails": details}}:
