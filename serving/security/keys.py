@@ -72,15 +72,9 @@ class Bucket:
         self._left -= 1.0
 
 
-class Holder(Struct, frozen=True):
-    """A key that is valid, as the server looks it up."""
-
-    digest: bytes
-    scopes: frozenset[str]
-    bucket: Bucket | None
-
-
-NOBODY = Holder(bytes(32), frozenset(), None)
+# A key that is valid, as the server looks it up: its hash, what it is good for, its rate.
+Holder = tuple[bytes, frozenset[str], Bucket | None]
+NOBODY: Holder = (bytes(32), frozenset(), None)
 
 
 class Keys:
@@ -105,12 +99,12 @@ class Keys:
         Takes the same time whatever is wrong with a key: its hash is what is looked up, and compared in constant time.
         """
         digest = sha256(credential).digest()
-        holder = self._holders.get(digest[:NAMED_BY], NOBODY)
-        if not compare_digest(holder.digest, digest):
+        known, scopes, bucket = self._holders.get(digest[:NAMED_BY], NOBODY)
+        if not compare_digest(known, digest):
             return None
-        if holder.bucket is not None:
-            holder.bucket.take()
-        return holder.scopes
+        if bucket is not None:
+            bucket.take()
+        return scopes
 
     def close(self) -> None:
         """Look at the file no more."""
@@ -139,7 +133,7 @@ class Keys:
         self._buckets = {key.id: self._bucket(key) for key in valid if key.requests_per_second}
         digests = {bytes.fromhex(key.sha256): key for key in valid}
         self._holders = {
-            digest[:NAMED_BY]: Holder(digest, frozenset(key.scopes), self._buckets.get(key.id))
+            digest[:NAMED_BY]: (digest, frozenset(key.scopes), self._buckets.get(key.id))
             for digest, key in digests.items()
         }
         self._day = today

@@ -239,9 +239,16 @@ def asked(port: int) -> Iterator[tuple[str, int, bytes]]:
             yield f"raw {request[:60]!r}", int(text.split()[1]) if text else 0, text
 
 
-@pytest.mark.parametrize("more", [(), ("--workers", "2")], ids=["one process", "two workers"])
-def test_nothing_that_a_client_sent_turns_up_anywhere(bundle: Bundle, flags: list[str], more: tuple[str, ...]) -> None:
-    process = servers.start(bundle.path, *flags, *more)
+@pytest.fixture(scope="module")
+def other(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    return bundles.write(tmp_path_factory.mktemp("other"), shift=0.5)
+
+
+@pytest.mark.parametrize("more", [(), ("--workers=2", "--shadow")], ids=["one process", "two workers and a shadow"])
+def test_nothing_that_a_client_sent_turns_up_anywhere(
+    bundle: Bundle, other: Bundle, flags: list[str], more: tuple[str, ...]
+) -> None:
+    process = servers.start(bundle.path, *flags, *more, *([other.path] if "--shadow" in more else []))
     try:
         said = process.stdout.readline()
         assert said.startswith("ready "), said + process.stderr.read()
