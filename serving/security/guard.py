@@ -73,7 +73,7 @@ def _bearer(credential: bytes) -> bytes:
     scheme, _, rest = credential.partition(b" ")
     if scheme.lower() != b"bearer":
         raise invalid("the scheme is not Bearer")
-    return rest.strip()
+    return rest
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

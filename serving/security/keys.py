@@ -32,6 +32,7 @@ PREFIX = "slipway_"  # lets scanners for secrets find a key that went astray
 POLL_SECONDS = 0.5
 MAXIMUM_BYTES = 1024 * 1024
 NAMED_BY = 8  # bytes of a hash under which its key is found; then the whole hash is compared
+MAXIMUM_RATE = 1e6
 EMPTY = sha256(b"").hexdigest()
 
 Scope = Literal["predict", "metadata"]
@@ -44,7 +45,7 @@ class Key(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     sha256: Annotated[str, Meta(pattern=r"^[0-9a-f]{64}$")]
     scopes: Annotated[tuple[Scope, ...], Meta(min_length=1)]
     not_after: date | None = None  # the last day, in UTC
-    requests_per_second: Annotated[float, Meta(gt=0, le=1e6)] | None = None
+    requests_per_second: Annotated[float, Meta(gt=0, le=MAXIMUM_RATE)] | None = None
 
 
 class KeyFile(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -215,7 +216,7 @@ def main(line: Sequence[str] | None = None) -> int:
     new.add_argument("--id", type=_id, required=True, help="name of the key, for people: who has it, since when")
     new.add_argument("--scope", action="append", choices=SCOPES, help="what it is for (default: all of them)")
     new.add_argument("--not-after", type=date.fromisoformat, help="last day on which it is valid, YYYY-MM-DD in UTC")
-    new.add_argument("--requests-per-second", type=float, help="rate of each worker that this key may use")
+    new.add_argument("--requests-per-second", type=_rate, help="rate of each worker that this key may use")
     options = parser.parse_args(line)
     key = PREFIX + secrets.token_urlsafe(32)
     fields = [
@@ -236,6 +237,13 @@ def _id(text: str) -> str:
     if not re.fullmatch(r"[A-Za-z0-9._-]{1,64}", text):
         raise argparse.ArgumentTypeError("takes 1 to 64 characters of A-Z a-z 0-9 . _ -")
     return text
+
+
+def _rate(text: str) -> float:
+    rate = float(text)
+    if not 0 < rate <= MAXIMUM_RATE:
+        raise argparse.ArgumentTypeError(f"must be above 0 and at most {MAXIMUM_RATE:g}")
+    return rate
 
 
 if __name__ == "__main__":

@@ -62,7 +62,7 @@ def guard(guards, path):
 
 
 @pytest.mark.parametrize(
-    "headers", [{"authorization": b"Bearer " + OLD}, {"x_api_key": OLD}, {"authorization": b"bearer  " + OLD}]
+    "headers", [{"authorization": b"Bearer " + OLD}, {"x_api_key": OLD}, {"authorization": b"BEARER " + OLD}]
 )
 def test_a_key_passes_in_either_header(guard, headers):
     assert ask(guard, "predict", **headers) is None
@@ -88,6 +88,7 @@ def test_who_has_no_key_learns_how_to_send_one(guard):
         {"authorization": OLD},
         {"authorization": b"Bearer"},
         {"authorization": b"Bearer "},
+        {"authorization": b"Bearer  " + OLD},
         {"authorization": b"Basic " + OLD},
         {"authorization": b"Bearer " + hashlib.sha256(OLD).hexdigest().encode()},
         {"authorization": b"Bearer a.b.c"},
@@ -282,9 +283,13 @@ def test_the_command_makes_a_different_key_each_time_and_refuses_a_strange_name(
     command = [sys.executable, "-m", "serving.security.keys", "new"]
     made = {subprocess.run([*command, "--id", "a"], cwd=root, check=True, capture_output=True).stdout for _ in range(2)}
     assert len(made) == 2
-    refused = subprocess.run([*command, "--id", "a: b"], cwd=root, capture_output=True, text=True)
-    assert refused.returncode == 2
-    assert "takes 1 to 64 characters" in refused.stderr
+    for more, said in (
+        (["--id", "a: b"], "takes 1 to 64 characters"),
+        (["--id", "a", "--requests-per-second", "0"], "above 0"),
+    ):
+        refused = subprocess.run([*command, *more], cwd=root, capture_output=True, text=True)
+        assert refused.returncode == 2
+        assert said in refused.stderr
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
