@@ -10,14 +10,14 @@ are the ASGI server's to decide. With `SLIPWAY_MANAGEMENT_PORT` metrics and prob
 import argparse
 import asyncio
 import os
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
 from typing import Any
 
 from contracts.errors import InputError
 from serving import assembly
 from serving.arguments import arguments
-from serving.asking import ask
+from serving.asking import ask, joined
 from serving.assembly import Site
 from serving.exchange import Problem, Request
 from serving.http.server import Server
@@ -110,15 +110,6 @@ def options(environment: Mapping[str, str]) -> argparse.Namespace:
         flag = "--" + name.removeprefix(PREFIX).lower().replace("_", "-")
         line += [flag] if value == "true" else [f"{flag}={value}"]
     return arguments().parse_args(line)
-
-
-def joined(pairs: Iterable[tuple[bytes, bytes]]) -> dict[bytes, bytes]:
-    """Headers by lower-case name; one that is there twice has its values joined."""
-    headers: dict[bytes, bytes] = {}
-    for name, value in pairs:
-        name = name.lower()
-        headers[name] = headers[name] + b", " + value if name in headers else value
-    return headers
 
 
 async def read(receive: Receive, headers: Mapping[bytes, bytes], maximum: int) -> bytes | None:

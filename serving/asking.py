@@ -1,6 +1,7 @@
-"""Asking an application for fronts that await an answer instead of being called back."""
+"""For fronts that hold headers as a list and await an answer: what the application wants, and what they want."""
 
 import asyncio
+from collections.abc import Iterable
 
 from serving.exchange import Handler, Request, Response
 
@@ -15,3 +16,12 @@ async def ask(handler: Handler, request: Request) -> Response:
 
     handler.handle(request, reply)
     return await answered
+
+
+def joined(pairs: Iterable[tuple[bytes, bytes]]) -> dict[bytes, bytes]:
+    """Headers by lower-case name; one that is there twice has its values joined."""
+    headers: dict[bytes, bytes] = {}
+    for name, value in pairs:
+        name = name.lower()
+        headers[name] = headers[name] + b", " + value if name in headers else value
+    return headers

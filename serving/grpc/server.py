@@ -6,12 +6,13 @@ from types import ModuleType
 from typing import Any
 
 import msgspec
+from google.protobuf.message import DecodeError
 
 from contracts.errors import InputError
-from serving.asking import ask
-from serving.exchange import Handler, Problem, Response
+from serving.asking import ask, joined
+from serving.exchange import Handler, Problem
 from serving.grpc import messages
-from serving.grpc.dialect import Headers, Message, Method, methods
+from serving.grpc.dialect import Message, Method, methods
 from serving.limits import Limits
 
 # A problem's status -> gRPC's word for it.
@@ -28,6 +29,7 @@ STATUS = {
     504: "DEADLINE_EXCEEDED",
 }
 INSTALL = "pip install -r requirements/serve-grpc.txt"
+Parse = Callable[[bytes], Message]
 OF_HTTP = ("content-type",)  # headers of an answer that mean nothing here
 
 
@@ -45,8 +47,9 @@ class GrpcServer:
         for service, named in methods().items():
             handlers = {
                 name: self._grpc.unary_unary_rpc_method_handler(
-                    self._answering(method),
-                    request_deserializer=getattr(kinds, method.takes).FromString,
+                    self._answering(method, getattr(kinds, method.takes).FromString),
+                    # Bytes that are no message are ours to refuse; the library would write a stack trace for each.
+                    request_deserializer=None,
                     response_serializer=lambda message: message.SerializeToString(),
                 )
                 for name, method in named.items()
@@ -69,12 +72,20 @@ class GrpcServer:
         """Take no new calls, and give those that have begun some seconds to end."""
         await self._server.stop(seconds)
 
-    def _answering(self, method: Method) -> Callable[[Message, Any], Awaitable[Message]]:
-        async def answer(message: Message, context: Any) -> Message:
-            headers: Headers = {}
-            for key, value in context.invocation_metadata():
-                headers[key.encode()] = value if isinstance(value, bytes) else value.encode()
-            response = await self._ask(method, message, headers)
+    def _answering(self, method: Method, parse: Parse) -> Callable[[bytes, Any], Awaitable[Message]]:
+        async def answer(data: bytes, context: Any) -> Message:
+            told = (
+                (key, text if isinstance(text, bytes) else text.encode()) for key, text in context.invocation_metadata()
+            )
+            headers = joined((key.encode(), text) for key, text in told)
+            try:
+                message = parse(data)
+                response = await ask(self._handler, method.ask(message, headers))
+            except DecodeError:
+                detail = f"the bytes are no {method.takes} of the protocol; send one"
+                response = self._handler.refuse(Problem(400, "invalid_request", detail), headers)
+            except Problem as problem:
+                response = self._handler.refuse(problem, headers)
             metadata = [(name.decode(), text.decode()) for name, text in response.headers]
             context.set_trailing_metadata([pair for pair in metadata if pair[0] not in OF_HTTP])
             if response.status != 200 and not (response.status == 503 and method.not_ready):
@@ -83,13 +94,6 @@ class GrpcServer:
             return method.tell(message, response)
 
         return answer
-
-    async def _ask(self, method: Method, message: Message, headers: Headers) -> Response:
-        try:
-            request = method.ask(message, headers)
-        except Problem as problem:
-            return self._handler.refuse(problem, headers)
-        return await ask(self._handler, request)
 
 
 def _library() -> ModuleType:

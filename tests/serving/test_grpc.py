@@ -202,6 +202,18 @@ def test_what_is_refused_is_refused_with_the_word_that_grpc_has_for_it(told) -> 
     told(story)
 
 
+def test_bytes_that_are_no_message_are_refused_as_everything_is(told, capfd: pytest.CaptureFixture[str]) -> None:
+    async def story(client: Client) -> None:
+        for data in (b"nonsense", b"\x0a\x02\xff\xff"):  # the second one: a name that is not UTF-8
+            with pytest.raises(grpc.aio.AioRpcError, match="the bytes are no ModelInferRequest") as refused:
+                await client.channel.unary_unary(f"/{messages.INFERENCE}/ModelInfer")(data)
+            assert refused.value.code() == grpc.StatusCode.INVALID_ARGUMENT
+        assert client.application.counters.rejected["invalid_request"] == 2
+
+    told(story)
+    assert capfd.readouterr().err == ""
+
+
 def test_a_message_beyond_the_limit_is_not_read(told) -> None:
     async def story(client: Client) -> None:
         assert (await client.refusal(typed(), timeout=10))[0] == "RESOURCE_EXHAUSTED"
@@ -213,6 +225,10 @@ def test_every_answer_says_who_gave_it(told) -> None:
     async def story(client: Client) -> None:
         call = client.channel.unary_unary(f"/{messages.INFERENCE}/ServerLive")(b"", metadata=(("x-request-id", "abc"),))
         assert await call == b"\x08\x01"
+        with pytest.raises(grpc.aio.AioRpcError) as refused:
+            await client.infer(typed(), metadata=(("content-encoding", "gzip"), ("x-request-id", "def")))
+        refusal = dict(refused.value.trailing_metadata())
+        assert (refusal["x-request-id"], refusal["accept-encoding"]) == ("def", "identity")
         metadata = dict(await call.trailing_metadata())
         assert metadata["x-bundle-digest"] == client.model.bundle.digest
         assert (metadata["x-model-version"], metadata["x-request-id"]) == ("1", "abc")
