@@ -7,6 +7,7 @@ docs/benchmarks.md. Exit code 0: the targets hold, 1: one does not, 2: it could 
 
 import argparse
 import json
+import os
 import sys
 import tempfile
 from pathlib import Path
@@ -38,6 +39,7 @@ from contracts.errors import InputError
 
 JSON = ROOT / "data" / "bench" / "serving.json"
 DOCUMENT, PICTURE = ROOT / "docs" / "benchmarks.md", ROOT / "docs" / "serving-benchmark.svg"
+BUSY = 0.5  # load of the machine above which its figures say little
 LATEST = ROOT / "data" / "bundles" / "latest.json"
 
 
@@ -71,6 +73,9 @@ def main() -> int:
     if bundle is None:
         left.append(Left("columns", OURS, "there is no bundle yet: run `make train`, or name one with --bundle"))
     loads.wrk()
+    load = os.getloadavg()[0]
+    if load > BUSY:
+        console.print(f"[yellow]the machine is busy (load {load:.1f}): what is measured now is noise[/]")
     environments = _environments(scenarios, options.peers.resolve(), console)
     with tempfile.TemporaryDirectory(prefix="bench-serving-") as temporary:
         folder = Path(temporary)
@@ -79,7 +84,7 @@ def main() -> int:
         rounds.left += left
         _measure(rounds, scenarios, models, options.rounds, console)
     table = medians.Table(rounds.found)
-    facts = machine.describe(environments)
+    facts = machine.describe(environments, load)
     verdicts = targets.verdicts(table, facts.site_packages.get(OURS))
     settings = {"rounds": options.rounds, "seconds": options.seconds}
     for scenario in scenarios:

@@ -1,4 +1,7 @@
-"""An environment of its own for every peer, made from the pins in peers/ and kept until they change."""
+"""An environment of its own for every peer, made from the pins in peers/ and kept until they change.
+
+`python -m bench.serving.environments` writes the pins, peers/*.txt, from *.in anew (`--upgrade`: to what is out today).
+"""
 
 import hashlib
 import json
@@ -70,6 +73,15 @@ def installed(python: Path) -> Environment:
     return Environment(python, round(sum(sizes) / 1e6, 1), versions)
 
 
+def compile_pins(options: list[str]) -> None:
+    """Write the pins of every peer; `options` are those of `uv pip compile`."""
+    command = [_found()[0], "pip", "compile", "-q", "--universal", "--python-version", "3.11"]
+    command += ["--no-header", "--no-annotate"]
+    for wanted in sorted(PINS.glob("*.in")):
+        limits = ["-c", str(ROOT / "requirements" / "serve.txt")] if wanted.stem == "asgi" else []
+        _run([*command, *limits, *options, str(wanted), "-o", str(wanted.with_suffix(".txt"))], wanted.stem)
+
+
 def _found() -> list[str]:
     done = subprocess.run([sys.executable, "-c", FIND], cwd=ROOT, capture_output=True, text=True)
     if done.returncode:
@@ -83,3 +95,7 @@ def _run(command: list[str], name: str) -> None:
     if done.returncode:
         reason = " ".join(done.stderr.split())[-300:]
         raise InputError(f"bench/serving/peers/{name}.txt: cannot be installed: {reason}; leave it out with --only")
+
+
+if __name__ == "__main__":
+    compile_pins(sys.argv[1:])

@@ -73,6 +73,8 @@ def at_a_rate(cell: Cell, port: int, question: Question, headers: Mapping[str, s
     said = _last_line(_run([*command, str(OPEN_CONNECTIONS)], question.bytes(port, headers), seconds))
     faults = {"answers that are not 200": said["bad_status"], "requests without an answer": said["lost"]}
     fault = ", ".join(f"{count:g} {what}" for what, count in faults.items() if count)
+    if said["held_up"] > said["requests"] / 2:
+        fault = fault or "the machine was too busy: it held up more than half of the requests"
     rate = said["requests"] / seconds
     return Figures(rate, said["p50"], said["p99"], said["p99_all"], int(said["held_up"]), fault)
 

@@ -13,17 +13,18 @@ from bench.serving.environments import Environment
 
 
 class Machine(Struct, frozen=True):
-    """Facts for whoever reads the figures. Sizes in megabytes, by contestant."""
+    """Facts for whoever reads the figures. Megabytes by contestant; load is that before the first round."""
 
     when: str
     processor: str
     cores: int
     system: str
+    load: float
     versions: dict[str, str]
     site_packages: dict[str, float]
 
 
-def describe(environments: Mapping[str, Environment | None]) -> Machine:
+def describe(environments: Mapping[str, Environment | None], load: float) -> Machine:
     """The machine that this runs on, and the environments of the contestants by their names."""
     there = {name: environment for name, environment in environments.items() if environment}
     variants = {"ours-unbatched", "ours-workers"}  # in the same environment as ours
@@ -32,6 +33,7 @@ def describe(environments: Mapping[str, Environment | None]) -> Machine:
         processor=_processor(),
         cores=os.cpu_count() or 1,
         system=f"{platform.system()} {platform.release().partition('-')[0]}",
+        load=load,
         versions=contestants.versions(there),
         site_packages={name: each.megabytes for name, each in there.items() if name not in variants},
     )

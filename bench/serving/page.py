@@ -41,7 +41,8 @@ def _where(machine: Machine, settings: dict[str, int]) -> str:
     versions = ", ".join(f"{name} {version}" for name, version in machine.versions.items())
     return (
         f"Measured {machine.when} on {machine.processor}, {machine.cores} cores ({machine.system}): "
-        f"{settings['rounds']} interleaved rounds, {settings['seconds']} s a measurement. {versions}."
+        f"{settings['rounds']} interleaved rounds, {settings['seconds']} s a measurement, "
+        f"load {machine.load:.1f} before. {versions}."
     )
 
 
@@ -76,7 +77,7 @@ def _tables(table: Table, scenario: Scenario) -> list[str]:
     if any(cell.loop == "open" for cell in scenario.cells):
         heads += ["p50 / p99 at 1,000/s", "the same p99 with what the machine held up"]
     found = [_grid(["answers a second (× MLServer; spread)", *(cell.title for cell in closed)], throughput)]
-    return [*found, _grid(heads, detail), _held_up(table, scenario)]
+    return [*found, _grid(heads, detail), _spent(table, scenario), _held_up(table, scenario)]
 
 
 def _rate(table: Table, scenario: str, cell: str, server: str) -> str:
@@ -95,6 +96,18 @@ def _latency(table: Table, scenario: str, cell: str, server: str) -> str:
 
 def _value(seen: Statistic | None, unit: str) -> str:
     return "–" if seen is None else f"{terminal.digits(seen.median)} {unit}"
+
+
+def _spent(table: Table, scenario: Scenario) -> str:
+    """What an answer costs, since that is what limits how many there are."""
+    ours, floor, anchor = (table.of(scenario.name, "c64", name, CPU) for name in (OURS, FLOOR, ANCHOR))
+    if not (ours and floor and anchor):
+        return ""
+    digits = terminal.digits
+    return (
+        f"An answer at c=64 takes {digits(ours.median)} µs of this server's core. HTTP costs {digits(floor.median)} µs "
+        f"in nginx, which computes nothing; MLServer takes {digits(anchor.median)} µs."
+    )
 
 
 def _held_up(table: Table, scenario: Scenario) -> str:

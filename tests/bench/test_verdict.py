@@ -8,7 +8,7 @@ from bench.serving.machine import Machine
 from bench.serving.medians import Table
 from bench.serving.rounds import CPU, MEMORY, P50, P99, P99_ALL, RATE, SERVER, START, Left, Measured
 
-MACHINE = Machine("2027-01-01", "a processor", 2, "Linux 6", {"mlserver": "1"}, {"ours": 150.0})
+MACHINE = Machine("2027-01-01", "a processor", 2, "Linux 6", 0.1, {"mlserver": "1"}, {"ours": 150.0})
 
 
 def measured(rates: dict[str, list[float]], scenario: str = "tensor", cell: str = "c64") -> list[Measured]:
