@@ -40,9 +40,9 @@ def jwks(*keys: dict[str, Any]) -> bytes:
 
 
 def claims(**other: Any) -> dict[str, Any]:
-    """What a good token says; `None` takes a claim away."""
+    """What a good token says, for a day (some are made when tests are collected); `None` takes a claim away."""
     now = int(time.time())
-    said = {"iss": ISSUER, "aud": AUDIENCE, "iat": now, "exp": now + 600, "scope": "predict metadata", **other}
+    said = {"iss": ISSUER, "aud": AUDIENCE, "iat": now, "exp": now + 86_400, "scope": "predict metadata", **other}
     return {name: value for name, value in said.items() if value is not None}
 
 

@@ -58,8 +58,8 @@ def test_an_audience_among_several_is_enough(guard):
 NOW = int(time.time())
 WRONG = {
     "expired": (token(exp=NOW - 60), "the token has expired"),
-    "not yet valid": (token(nbf=NOW + 60), "the token is not valid yet"),
-    "made in the future": (token(iat=NOW + 3600), "the token is not valid yet"),
+    "not yet valid": (token(nbf=NOW + 86_400), "the token is not valid yet"),
+    "made in the future": (token(iat=NOW + 86_400), "the token is not valid yet"),
     "another audience": (token(aud="others"), "the token is for another audience"),
     "audience by its beginning": (token(aud=AUDIENCE[:-1]), "the token is for another audience"),
     "another issuer": (token(iss="https://issuer.test.evil/"), "the token is from another issuer"),
