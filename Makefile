@@ -83,6 +83,14 @@ bench-pipeline: environment-train environment-validate ## time and peak memory o
 serve: environment-serve bundle ## serve the last bundle on 127.0.0.1 (PORT, BUNDLE)
 	$(VENV_SERVE)/bin/python -m serving --bundle $(BUNDLE) --port $(PORT) $(ARGS)
 
+.PHONY: bench-serving
+bench-serving: environment-train environment-serve ## this server beside MLServer, KServe, MLflow, FastAPI and a fixed reply
+	$(RUN) bench.serving $(ARGS)
+
+.PHONY: reliability
+reliability: environment-train environment-serve ## faults, overload, replacements, mutants, fuzz: what must hold (ARGS="--minutes 1")
+	$(RUN) bench.reliability $(ARGS)
+
 .PHONY: loadtest
 loadtest: environment-train bundle ## load the server that `make serve` runs and hold it against the budgets of ENV
 	$(RUN) loadtests --url http://127.0.0.1:$(PORT) --bundle $(BUNDLE) --environment $(ENV) --budgets conf/base/budgets.yml --report data/reports/$(notdir $(BUNDLE)) $(ARGS)

@@ -45,7 +45,7 @@ LABELS = {
 }
 REPORTS = "application/vnd.ml.reports.v1"
 UNREGISTERED = "unregistered"  # the version of a bundle that no registry knows, a gate having refused it
-CODE = ("contracts/**/*.py", "serving/**/*.py", "requirements/serve.txt")
+CODE = ("contracts/**/*.py", "serving/**/*.py", "serving/docs.html", "requirements/serve.txt")
 REPORT_TYPES = {".json": "application/json", ".xml": "application/xml", ".md": "text/markdown", ".html": "text/html"}
 
 

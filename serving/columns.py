@@ -129,7 +129,8 @@ def read_integers(column: Input, values: Values) -> np.ndarray:
     array = _numbers(column, values)
     if array.dtype.kind == "f":
         _refuse_missing(column, np.isnan(array))
-        whole = (array == np.floor(array)) & (np.abs(array) <= 2.0**53)  # beyond it a float has lost its last digits
+        array = array.astype(np.float64, copy=False)
+        whole = (array == np.floor(array)) & (np.abs(array) <= EXACT["int64"])  # beyond it its last digits are lost
         _refuse(column, ~whole, "is not a whole number that int64 holds", "send a whole number")
     elif array.dtype == np.uint64:
         _refuse(column, array > np.uint64(np.iinfo(np.int64).max), "is too large for int64", "send a smaller number")

@@ -11,7 +11,7 @@ class Limits(Struct, frozen=True, kw_only=True):
     rows: int = 10_000
     connections: int = 1000
     pipelined: int = 64  # requests of one connection that are not answered yet; beyond it we read no more from it
-    queue: int = 4096  # requests that wait for the model; beyond it they are refused at once
+    queue: int = 512  # requests that wait for the model; beyond it they are refused at once
     head_seconds: float = 10.0  # from a request's first byte to its last header
     body_seconds: float = 30.0  # from there to its last byte, and for reading the answer
     idle_seconds: float = 75.0  # between requests; longer than the 60 s after which common load balancers let go

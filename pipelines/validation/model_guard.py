@@ -13,7 +13,7 @@ import onnx
 from onnx import AttributeProto, GraphProto, ModelProto, NodeProto, TensorProto, checker, shape_inference
 
 from contracts.budgets import Model as ModelBudget
-from contracts.bundle import BESIDE, DIGESTED, Bundle, Manifest
+from contracts.bundle import BESIDE, DIGESTED, SIGNATURE, Bundle, Manifest
 from contracts.report import Check, Status
 from pipelines.validation import dry_run
 from pipelines.validation.parameters import ModelGuard
@@ -58,7 +58,7 @@ def check_model_guard(bundle: Bundle, budget: ModelBudget, parameters: ModelGuar
 
 
 def _foreign_files(path: Path) -> Problem:
-    allowed = {*DIGESTED, *BESIDE}
+    allowed = {*DIGESTED, *BESIDE, SIGNATURE}
     for entry in sorted(path.iterdir()):
         if entry.name not in allowed:
             return f"{entry.name} does not belong in a bundle"

@@ -26,13 +26,20 @@ RUNTIME_FOR = {("pipelines", "scoring"), ("pipelines", "validation")}
 RUNTIME = "serving.runtime"
 # Rooms that run in small environments: the libraries they may have, by import name.
 LIBRARIES = {
-    "contracts": {"msgspec", "yaml"},
-    "serving": {"httptools", "msgspec", "numpy", "onnxruntime", "uvloop", "yaml"},
+    "contracts": {"cryptography", "msgspec", "yaml"},
+    "serving": {"google", "grpc", "httptools", "jwt", "msgspec", "numpy", "onnxruntime", "uvloop", "yaml"},
     "release": {"msgspec", "yaml"},
     "requirements": set(),
 }
-# Library -> the only file that may import it; it runs in an environment and a process of its own (AGPL-3.0, numpy<2).
-ONLY_IN = {"deepchecks": "pipelines/validation/deepchecks_suite.py"}
+# Library -> where alone it may be imported: Deepchecks runs in an environment and a process of its own (AGPL-3.0,
+# numpy<2), the others are imported only once somebody asks for what they do.
+ONLY_IN = {
+    "deepchecks": "pipelines/validation/deepchecks_suite.py",
+    "cryptography": "contracts/signature.py",
+    "jwt": "serving/security/",
+    "grpc": "serving/grpc/",
+    "google": "serving/grpc/",
+}
 
 
 def imported(source: str) -> Iterator[str]:
@@ -54,7 +61,7 @@ def breaches(path: Path, source: str) -> list[str]:
             runtime = path.parts[:2] in RUNTIME_FOR and f"{module}.".startswith(f"{RUNTIME}.")
             allowed = top in MAY_KNOW[room] or runtime
         elif top in LIBRARIES.get(room, {top}) or top in sys.stdlib_module_names or top == room:
-            allowed = ONLY_IN.get(top, str(path)) == str(path)
+            allowed = str(path).startswith(ONLY_IN.get(top, ""))
         else:
             allowed = False
         if not allowed:
