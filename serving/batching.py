@@ -65,14 +65,17 @@ class Batcher:
         self._columns = [(column.name, column.width) for column in model.manifest.inputs]
         self._seconds_per_row = _trial(model)
 
+    def require_room(self) -> None:
+        """Raises Problem when as many wait as may: before anything is decoded, since a refusal has to be cheap."""
+        if len(self._waiting) + self._beside >= self._limits.queue:
+            raise overloaded()
+
     def submit(self, columns: Columns, rows: int, done: Done) -> None:
         """Predict for `rows` rows. `done` gets this request's outputs, or the ColumnError or Problem that it has."""
-        if len(self._waiting) + self._beside >= self._limits.queue:
-            done(overloaded())
-            return
         try:
+            self.require_room()
             self._require(columns, rows)
-        except ColumnError as error:
+        except (ColumnError, Problem) as error:
             done(error)
             return
         ask = Ask(columns, rows, done, perf_counter() + self._limits.deadline_seconds)

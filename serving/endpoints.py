@@ -65,6 +65,7 @@ class Inference:
 
     def __call__(self, request: Request, request_id: str, finish: Finish) -> None:
         """Answer under the body's `id`, else under the request's."""
+        self._batcher.require_room()
         problems.refuse_encoding(request.headers)
         length = request.headers.get(protocol.HEADER_LENGTH)
         body, binary = (request.body, b"") if length is None else protocol.split(request.body, length)

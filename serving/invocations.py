@@ -80,6 +80,7 @@ class Invocations:
 
     def __call__(self, request: Request, request_id: str, finish: Finish) -> None:
         """Decode, predict, and finish with the body or with the reason why there is none."""
+        self._batcher.require_room()
         columns, rows = decode(request, self._inputs)
         if rows > self._limits.rows:
             raise Problem(413, "too_many_rows", f"send at most {self._limits.rows} rows in a request")
