@@ -91,7 +91,11 @@ class Words(Cells):
 
     def counts(self) -> Counter[str]:
         """What was counted at least once."""
-        return Counter({word: count for word, count in zip(self._cell, self.whole.tolist(), strict=True) if count})
+        return +Counter(self.all())
+
+    def all(self) -> dict[str, int]:
+        """Every word, whether or not it was ever counted."""
+        return dict(zip(self._cell, self.whole.tolist(), strict=True))
 
 
 class Sheet:

@@ -35,8 +35,6 @@ class Shadow:
 
     def __init__(self, folder: Path, manifest: Manifest, keys: Path | None = None) -> None:
         """`keys`: public keys (PEM), with one of which this bundle too must be signed."""
-        if not hasattr(socket, "AF_UNIX") or not hasattr(socket, "SOCK_SEQPACKET"):
-            raise InputError("arguments: --shadow: this system has no channel for it; run a second server")
         self._arguments = [str(folder), *([str(keys)] if keys else [])]
         self._form, self._verdicts = Form(manifest), Verdicts()
         self._memory = _memory()
@@ -44,7 +42,7 @@ class Shadow:
         os.write(self._memory, bytes(size) + msgspec.json.encode(manifest))
         self._verdicts.sheet.place(memoryview(mmap.mmap(self._memory, 0))[:size])
         # Both ends stay open here, so that the death of the shadow closes nothing, and nobody sends into nothing.
-        self._sending, self._receiving = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self._sending, self._receiving = _channel()
         self._sending.setblocking(False)
         self._sending.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, CHANNEL_BYTES)
         self._process: subprocess.Popen | None = None
@@ -102,6 +100,14 @@ class Shadow:
         if self._starts:
             self._verdicts.restarted()
         self._starts += 1
+
+
+def _channel() -> tuple[socket.socket, socket.socket]:
+    """A way for messages, which come out as they went in."""
+    try:
+        return socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    except (AttributeError, OSError) as error:
+        raise InputError("arguments: --shadow: this system has no channel for it; run a second server") from error
 
 
 def _memory() -> int:

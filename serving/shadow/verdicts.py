@@ -42,8 +42,8 @@ class Verdicts:
     def families(self, feed: "Feed", model: Mapping[str, str]) -> Iterator[Iterable[str]]:
         """All metrics of the shadow; `feed` has counted the primary's part."""
         state, restarts, *digest = self.state.whole.tolist()
-        calls = (feed.calls.counts() | self.calls.counts()).items()
-        rows = (feed.rows.counts() | self.rows.counts()).items()
+        calls = (feed.calls.all() | self.calls.all()).items()
+        rows = (feed.rows.all() | self.rows.all()).items()
         text = "Calls of the model, by what became of their copies"
         yield _counters("ml_shadow_requests_total", text, model, calls)
         yield _counters("ml_shadow_rows_total", "Rows, by what became of their copies", model, rows)

@@ -76,6 +76,8 @@ class Processes:
         """The families."""
         dead = self._board.cpu_of_the_dead  # before the living: who dies meanwhile is missed once, not counted twice
         each = [found for pid in self._board.pids if (found := _process(pid))]
+        if not each:
+            return  # the system does not say
         cpu, memory, descriptors = (sum(kind) for kind in zip((dead, 0, 0), *each, strict=True))
         self._cpu = max(self._cpu, cpu)  # a counter never falls
         yield exposition.family("process_cpu_seconds_total", "counter", "CPU time", [({}, self._cpu)])

@@ -13,6 +13,7 @@ import requests
 from msgspec.structs import replace
 
 from contracts import bundle as bundles_on_disk
+from contracts import signature
 from contracts.bundle import Bundle, Input, Manifest, Output
 from serving.metrics import Metrics
 from serving.runtime import Model
@@ -33,9 +34,9 @@ COMPARED = 'ml_shadow_requests_total{outcome="compared"}'
 class Primary:
     """The side of who serves, without a server: it calls the model and lets the shadow see it."""
 
-    def __init__(self, served: Bundle, shadow: Path) -> None:
+    def __init__(self, served: Bundle, shadow: Path, keys: Path | None = None) -> None:
         self.model = Model(served)
-        self.shadow = Shadow(shadow, served.manifest)
+        self.shadow = Shadow(shadow, served.manifest, keys)
         self.counters = Metrics(served, "1")
         self.feed = self.shadow.feed(self.counters)
 
@@ -113,7 +114,7 @@ def test_a_shadow_that_is_the_same_never_differs(served: Bundle) -> None:
         primary.until(up)
         primary.ask(50)
         page = primary.until(lambda page: page.get(COMPARED) == 1)
-        assert 'ml_shadow_rows_total{outcome="differing"}' not in page
+        assert page['ml_shadow_rows_total{outcome="differing"}'] == 0
         assert page['ml_shadow_difference_bucket{le="1e-06"}'] == 50
     finally:
         primary.shadow.end()
@@ -193,6 +194,24 @@ def test_a_shadow_that_is_no_bundle_is_refused(
     primary = Primary(served, tmp_path / "nothing")
     primary.until(lambda page: page["ml_shadow_refused{}"])
     assert re.fullmatch(r"shadow: .*no such bundle.*\n", capfd.readouterr().err)
+
+
+def test_where_bundles_have_to_be_signed_the_shadow_has_to_be_too(
+    served: Bundle, other: Bundle, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    private, public = tmp_path / "private.pem", tmp_path / "public.pem"
+    assert signature.main(["new-key", "--private", str(private), "--public", str(public)]) == 0
+    copied = bundles.write(tmp_path / "store", shift=0.7)
+    for signed in (False, True):
+        if signed:
+            signature.sign(copied.path, private.read_bytes())
+        capfd.readouterr()
+        primary = Primary(served, copied.path, public)
+        try:
+            primary.until(up if signed else lambda page: page["ml_shadow_refused{}"])
+        finally:
+            primary.shadow.end()
+        assert capfd.readouterr().err.count("\n") == (0 if signed else 1)
 
 
 def test_what_it_cannot_answer_is_counted_and_said_once(
