@@ -30,7 +30,7 @@ TAKEN = {
     "int64": WHOLE | FRACTIONAL,
     "float32": WHOLE | FRACTIONAL,
 }
-SPEAKABLE = re.compile(r"[\w .\-]{1,64}", re.ASCII)
+SPEAKABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,63}")  # what may be a column's name, and no number of a card
 HEADER_LENGTH = b"inference-header-content-length"
 BINARY = b"application/octet-stream"
 
