@@ -85,7 +85,7 @@ def read_numbers(columns: Sequence[Input], values: Sequence[list]) -> np.ndarray
         missing = np.isnan(result)
         if not (finite | missing).all():
             return None
-        if any(not columns[place].nullable for place in np.flatnonzero(missing.any(axis=1))):
+        if any(not columns[place].nullable for place in np.flatnonzero(missing.any(axis=1)).tolist()):
             return None
     return result
 
