@@ -11,7 +11,7 @@ import argparse
 import asyncio
 import os
 from collections.abc import Awaitable, Callable, Mapping
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from typing import Any
 
 from contracts.errors import InputError
@@ -90,6 +90,8 @@ class Front:
             response = site.clients.refuse(late, headers)
         except Problem as problem:
             response = site.clients.refuse(problem, headers)
+            if scope.get("http_version") == "2":
+                await discard(receive, site.limits.linger_seconds)
         else:
             if body is None:  # the client has gone
                 return
@@ -129,6 +131,18 @@ async def read(receive: Receive, headers: Mapping[bytes, bytes], maximum: int) -
             raise too_large
         more = message.get("more_body", False)
     return b"".join(parts)
+
+
+async def discard(receive: Receive, seconds: float) -> None:
+    """Let what still comes of a body pass by.
+
+    Over HTTP/2, ASGI servers stumble over data of a request that is already answered, together with the connection and
+    all the other requests on it (seen with hypercorn and granian).
+    """
+    with suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            while (await receive()).get("more_body"):
+                pass
 
 
 def path(scope: Message) -> str:
