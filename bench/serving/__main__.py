@@ -8,8 +8,10 @@ docs/benchmarks.md. Exit code 0: the targets hold, 1: one does not, 2: it could 
 import argparse
 import json
 import os
+import signal
 import sys
 import tempfile
+from contextlib import closing
 from pathlib import Path
 
 from msgspec import structs
@@ -139,8 +141,10 @@ def _measure(rounds: Rounds, scenarios: list[Scenario], models: dict[str, Model]
         for number in range(1, count + 1):
             for scenario in scenarios:
                 begun = len(rounds.found)
-                for step in rounds.run(scenario, models[scenario.name], number):
-                    bar.update(task, advance=1, description=f"{number}/{count} {scenario.name}: {step}", refresh=True)
+                with closing(rounds.run(scenario, models[scenario.name], number)) as said:  # stops the servers
+                    for step in said:
+                        line = f"{number}/{count} {scenario.name}: {step}"
+                        bar.update(task, advance=1, description=line, refresh=True)
                 if count > 1:
                     of_this_round = medians.Table(rounds.found[begun:])
                     bar.console.print(terminal.grid(scenario, of_this_round, f"round {number} of {count}"))
@@ -206,6 +210,7 @@ def _words(text: str) -> list[str]:
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))  # so that the servers are stopped
     try:
         sys.exit(main())
     except InputError as error:

@@ -1,6 +1,6 @@
 """The rounds: in each one every server is started, and every cell is measured with one server after the other."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -110,7 +110,7 @@ class Rounds:
         self.found: list[Measured] = []
         self.left: list[Left] = []
 
-    def run(self, scenario: Scenario, model: Model, number: int) -> Iterator[str]:
+    def run(self, scenario: Scenario, model: Model, number: int) -> Generator[str, None, None]:
         """One round of one scenario; says before each step what it does."""
         served, asking = cores() if scenario.pinned else (None, None)
         core = () if served is None else (served,)
