@@ -75,8 +75,7 @@ class Tally:
 class Load:
     """Asks `questions` in turn, over up to `connections` connections that are kept, or one for each request (`fresh`).
 
-    With `retry` a lost request is asked once more, on another connection; what is counted is how it ended then, and
-    `losses` counts the first losses.
+    With `retry` a lost request is asked once more, on another connection; what is counted is how it ended then.
     """
 
     def __init__(
@@ -89,7 +88,8 @@ class Load:
         fresh: bool = False,
     ) -> None:
         self.port, self.patience, self.retry, self.fresh = port, patience, retry, fresh
-        self.tally, self.losses, self.begun = Tally(), 0, perf_counter()
+        self.tally, self.begun = Tally(), perf_counter()
+        self.broken: list[tuple[int, float]] = []  # connections that ended unanswered: local port, when they were asked
         self.clients: set[Client] = set()
         self._questions, self._connections = cycle(questions), connections
         self._idle: list[Client] = []
@@ -151,14 +151,11 @@ class Load:
 
     def end(self, due: "Due", how: str, reason: str = "") -> None:
         """A request has ended."""
-        if how == LOST and not due.asked_again:
-            self.losses += 1
-            if self.retry:
-                due.asked_again = True
-                due.sent = perf_counter()  # patience anew; the latency still counts from when it was due
-                self.tally.reasons[f"first try lost: {reason}"] += 1
-                self._ask(due)
-                return
+        if how == LOST and self.retry and not due.asked_again:
+            due.asked_again, due.sent = True, perf_counter()
+            self.tally.reasons[f"first try lost: {reason}"] += 1
+            self._ask(due)
+            return
         second = self.tally.second(max(0, int(due.at - self.begun + 1e-6)))
         second.ends[how] += 1
         if how == RIGHT:
@@ -173,6 +170,7 @@ class Load:
             self._idle.remove(client)
         if client.due:
             due, client.due = client.due, None
+            self.broken.append((client.port, due.sent))
             self.end(due, LOST, reason)
         if self._waiting and not self.fresh:
             self._open()
@@ -255,6 +253,7 @@ class Client(asyncio.Protocol):
             self._load._ask(due)
             return
         self.due = due
+        due.sent = perf_counter()
         self.transport.write(due.question.data)
 
     def data_received(self, data: bytes) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 from msgspec import Struct
 
 from bench.reliability import questions
-from bench.reliability.models import VECTOR
+from bench.reliability.models import OUTPUT, VECTOR
 
 ROWS: dict[str, list] = {
     "city": ["Oslo", None],
@@ -121,7 +121,7 @@ def documents() -> Iterator[Misuse]:
     yield Misuse("a number of a million digits", spelled("age", f"[{'9' * 500_000}, 1]"), 400)
     yield Misuse("a million zeros", spelled("load", f"[0.{'0' * 500_000}1, 1]"), 200, rows=ROWS | {"load": [0.0, 1.0]})
     yield Misuse("an output that there is not", dump({**json.loads(whole), "outputs": [{"name": "x"}]}), 400)
-    yield Misuse("an output twice", dump({**json.loads(whole), "outputs": [{"name": questions.OUTPUT}] * 2}), 400)
+    yield Misuse("an output twice", dump({**json.loads(whole), "outputs": [{"name": OUTPUT}] * 2}), 400)
     yield Misuse("an id that is none", dump({**json.loads(whole), "id": [1]}), 400, "invalid_request")
 
 

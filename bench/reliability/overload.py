@@ -1,15 +1,16 @@
 """Overload: three times what the server can carry. It goes on doing what it can, and says at once what it cannot.
 
-With a model whose answers cost much more than a refusal (reading a request costs something, too): where both cost the
-same, nothing that is decided after reading can hold the goodput.
+With a model whose answers cost some twenty times what a refusal does: a request must be read before it can be refused,
+and where that costs a share r of an answer, no more than (1 - 3 r) / (1 - r) of the capacity is left for answers.
 """
 
-from bench.load import REFUSED, RIGHT, Load, run
+from bench.load import REFUSED, RIGHT, Load, Question, run
 from bench.reliability import models, processes, questions
 from bench.reliability.findings import Result, at_least, at_most, none_of, note
-from bench.reliability.setup import CLIENT_CORE, SERVER_CORE, Carried, Setup, highest_rate
+from bench.reliability.processes import Server
+from bench.reliability.setup import CLIENT_CORE, SERVER_CORE, Setup, highest_rate
 
-WIDTH, ROWS = 1024, 8
+WIDTH, ROWS = 2048, 8
 CONNECTIONS = 900
 TIMES = 3.0
 GOODPUT = 0.9
@@ -26,22 +27,22 @@ def scenario(setup: Setup) -> Result:
     budget = setup.budgets.service.latency_p99_ms
     with processes.serving(bundle.path, core=SERVER_CORE) as server:
         processes.pin(CLIENT_CORE)
+        capacity: float = run(lambda: _capacity(setup, server, asked))
+    # As many as are answered within half of the budget: who would wait longer is told so at once.
+    queue = max(8, int(capacity * budget / 1000 / 2))
+    with processes.serving(bundle.path, "--queue-requests", str(queue), core=SERVER_CORE) as server:
 
-        async def scene() -> tuple[Carried, Load, tuple[int, int], tuple[int, int]]:
-            search = Load(server.port, asked, 64)
-            await search.warm()
-            found = await highest_rate(setup, search, server, 100.0, 2.0)
-            search.close()
+        async def scene() -> tuple[Load, tuple[int, int], tuple[int, int]]:
             load = Load(server.port, asked, CONNECTIONS)
             await load.warm()
-            setup.say(f"overload: {TIMES * found.rate:,.0f}/s for {seconds:.0f} s")
-            during = await load.at(TIMES * found.rate, seconds)
-            later = await load.at(0.5 * found.rate, after)
+            setup.say(f"overload: {TIMES * capacity:,.0f}/s for {seconds:.0f} s, --queue-requests {queue}")
+            during = await load.at(TIMES * capacity, seconds)
+            later = await load.at(0.5 * capacity, after)
             await load.settle()
             load.close()
-            return found, load, during, later
+            return load, during, later
 
-        found, load, during, later = run(scene)
+        load, during, later = run(scene)
         processes.unpin()
     tally = load.tally
     ends, all_ends = tally.ends(*during), tally.ends()
@@ -53,10 +54,10 @@ def scenario(setup: Setup) -> Result:
     ]
     return Result(
         "overload",
-        f"{TIMES:g} × {found.rate:,.0f} requests/s of {ROWS} rows for {seconds:.0f} s, {CONNECTIONS} connections",
+        f"{TIMES:g} × {capacity:,.0f} requests/s of {ROWS} rows for {seconds:.0f} s, --queue-requests {queue}",
         (
-            note("capacity: highest rate within the budget", f"{found.rate:,.0f} requests/s"),
-            at_least("right answers, of capacity", 100 * goodput / found.rate, 100 * GOODPUT, " %"),
+            note("capacity: highest rate within the budget", f"{capacity:,.0f} requests/s"),
+            at_least("right answers, of capacity", 100 * goodput / capacity, 100 * GOODPUT, " %"),
             none_of(
                 "neither right nor refused with 429 or 503",
                 sum(all_ends.values()) - all_ends[RIGHT] - all_ends[REFUSED],
@@ -68,3 +69,11 @@ def scenario(setup: Setup) -> Result:
         ),
         details={"reasons": dict(tally.reasons), "generator_stall_ms": round(tally.stall * 1000, 1)},
     )
+
+
+async def _capacity(setup: Setup, server: Server, asked: list[Question]) -> float:
+    load = Load(server.port, asked, 64)
+    await load.warm()
+    found = await highest_rate(setup, load, server, 100.0, 2.0)
+    load.close()
+    return found.rate

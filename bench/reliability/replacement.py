@@ -13,7 +13,7 @@ from bench.reliability.findings import Result, at_least, none_of, note
 from bench.reliability.processes import Nginx, Server
 from bench.reliability.setup import Setup
 
-RATE = 300.0
+RATE = 500.0
 REPLACEMENTS = 20
 DRAIN_SECONDS, LAG_SECONDS = 1.0, 0.5
 BETWEEN_SECONDS = 1.0

@@ -45,12 +45,12 @@ def _fuzz(port: int, examples: int) -> Said:
         phases=[hypothesis.Phase.generate],
     )
     for result in document.get_all_operations():
-        operation: Any = result.ok()
+        operation: Any = result.ok()  # type: ignore[union-attr]
         for mode in (GenerationMode.POSITIVE, GenerationMode.NEGATIVE):
             strategy = operation.as_strategy(generation_mode=mode)
 
-            @hypothesis.given(case=strategy)
             @settings
+            @hypothesis.given(case=strategy)
             def ask(case: Any) -> None:
                 said.requests += 1
                 case.call_and_validate(timeout=10, excluded_checks=[positive_data_acceptance])

@@ -63,8 +63,10 @@ async def highest_rate(setup: Setup, load: Load, server: Server, first: float, s
         setup.say(f"{rate:,.0f}/s: p50 {p50:.1f} ms, p99 {p99:.1f} ms, server {busy:.0%}{'' if kept else ': too much'}")
         if kept:
             best = Carried(rate, p50, p99, busy)
-        elif step > 1.3:
-            step, rate = 1.2, best.rate or rate / 3
-        else:
+        elif step > 1.3 and best.rate:
+            step, rate = 1.15, best.rate
+        elif best.rate or rate < 1:
             return best
+        else:
+            rate /= 4  # it was too much from the start
         rate *= step

@@ -6,6 +6,7 @@ between those two is the noise of the machine, and a difference is called one on
 
 import os
 import signal
+from contextlib import suppress
 from statistics import median
 
 from bench.load import RIGHT, Load, Question, run
@@ -40,7 +41,6 @@ def scenario(setup: Setup) -> Result:
     try:
         for state in STATES:
             servers[state] = server_in(state, primary, shadows)
-        spoil(servers)
         found = run(lambda: measure(setup, servers, asked, rounds, seconds))
     finally:
         for server in servers.values():
@@ -56,11 +56,12 @@ def server_in(state: str, primary: Bundle, shadows: dict[str, Bundle]) -> Server
     return processes.start(primary.path, "--shadow", str(shadow.path))
 
 
-def spoil(servers: dict[str, Server]) -> None:
-    """Stop the one shadow, kill the other."""
-    for state, number in ((STOPPED, signal.SIGSTOP), (KILLED, signal.SIGKILL)):
-        for pid in processes.descendants(servers[state].pid):
-            os.kill(pid, number)
+def spoil(state: str, server: Server) -> None:
+    """Stop or kill the shadow, once more in case it was started anew."""
+    numbers = {STOPPED: signal.SIGSTOP, KILLED: signal.SIGKILL}
+    for pid in processes.descendants(server.pid) if state in numbers else ():
+        with suppress(ProcessLookupError):
+            os.kill(pid, numbers[state])
 
 
 async def measure(
@@ -73,6 +74,7 @@ async def measure(
         for state in order:
             load = Load(servers[state].port, asked, CONNECTIONS)
             await load.warm()
+            spoil(state, servers[state])
             await load.at(RATE, 0.5)
             begin, end = await load.at(RATE, seconds)
             await load.settle()
@@ -87,7 +89,8 @@ async def measure(
 def findings(found: dict[str, list[tuple[float, float, int]]]) -> tuple[Finding, ...]:
     """Medians over the rounds, as ratios to "without" in the same round."""
     base = found[WITHOUT]
-    noise = max(1.0, *(ratio(found[CONTROL], base, column) for column in (0, 1)))
+    again = ratio(found[CONTROL], base, 1)
+    noise = max(again, 1 / again)
     lines = [
         note("without: p50, p99", f"{median(row[0] for row in base):.2f}, {median(row[1] for row in base):.2f} ms"),
         none_of("not answered right", sum(row[2] for rows in found.values() for row in rows)),

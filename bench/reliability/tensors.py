@@ -15,7 +15,7 @@ import numpy as np
 from msgspec import Struct
 
 from bench.reliability import questions
-from bench.reliability.models import DATATYPES, VECTOR, Oracle
+from bench.reliability.models import DATATYPES, OUTPUT, VECTOR, Oracle
 
 DTYPES = {
     "BOOL": "?",
@@ -59,13 +59,15 @@ class Probe(Struct, frozen=True):
 def sound_json(draw: random.Random, size: int | None = None) -> Probe:
     """Rows as JSON, spelled in one of the ways that JSON and the protocol leave open."""
     rows = questions.rows(draw, draw.choice((0, 1, 1, 1, 2, 3, 7)) if size is None else size)
-    document = {"inputs": [tensor(draw, name, data) for name, data in draw.sample(list(rows.items()), len(rows))]}
+    document: dict[str, Any] = {
+        "inputs": [tensor(draw, name, data) for name, data in draw.sample(list(rows.items()), len(rows))]
+    }
     if draw.random() < 0.3:
         document["id"] = draw.choice(("a", "7", "é", "x" * 100))
     if draw.random() < 0.2:
         document["parameters"] = {"anything": [1, {"a": None}]}
     if draw.random() < 0.2:
-        document["outputs"] = [{"name": questions.OUTPUT}]
+        document["outputs"] = [{"name": OUTPUT}]
     return Probe(spelled(draw, document), "", True, rows)
 
 
@@ -105,7 +107,7 @@ def sound_binary(draw: random.Random, size: int | None = None) -> Probe:
         inputs.append({**part, "parameters": {"binary_data_size": len(blob)}})
     document: dict[str, Any] = {"inputs": inputs}
     if draw.random() < 0.5:
-        document["outputs"] = [{"name": questions.OUTPUT, "parameters": {"binary_data": False}}]
+        document["outputs"] = [{"name": OUTPUT, "parameters": {"binary_data": False}}]
     head = spelled(draw, document)
     return Probe(head + b"".join(blobs), f"{HEADER}: {len(head)}\r\n", True, rows)
 

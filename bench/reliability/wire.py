@@ -72,7 +72,8 @@ def send(connection: socket.socket, parts: Iterable[bytes]) -> None:
 
 def listen(connection: socket.socket, count: int, patience: float, heads: Iterable[int] = ()) -> Heard:
     """What comes; `heads` are the numbers of the answers that have no body, to HEAD."""
-    data, found, ended, without = b"", [], False, set(heads)
+    found: list[Answer] = []
+    data, ended, without = b"", False, set(heads)
     deadline = time.monotonic() + patience
     while len(found) < count:
         read = one(data, len(found) in without)
