@@ -74,16 +74,14 @@ class Invocations:
     """The endpoint that predicts."""
 
     def __init__(self, model: Model, batcher: Batcher, limits: Limits) -> None:
-        self._batcher, self._limits = batcher, limits
+        self._batcher, self._rows = batcher, limits.rows
         self._inputs = {column.name: column for column in model.manifest.inputs}
         self._outputs = list(model.output_names)
 
     def __call__(self, request: Request, request_id: str, finish: Finish) -> None:
         """Decode, predict, and finish with the body or with the reason why there is none."""
         self._batcher.require_room()
-        columns, rows = decode(request, self._inputs)
-        if rows > self._limits.rows:
-            raise Problem(413, "too_many_rows", f"send at most {self._limits.rows} rows in a request")
+        columns, rows = decode(request, self._inputs, self._rows)
 
         def done(answers: Answers | Exception) -> None:
             finish(answers if isinstance(answers, Exception) else encode(answers, self._outputs))
@@ -91,7 +89,7 @@ class Invocations:
         self._batcher.submit(columns, rows, done)
 
 
-def decode(request: Request, inputs: Mapping[str, Input]) -> tuple[Columns, int]:
+def decode(request: Request, inputs: Mapping[str, Input], maximum_rows: int) -> tuple[Columns, int]:
     """The data of a request by column, and how many rows it has; raises Problem or ColumnError.
 
     All the model's columns and no others are there; whether their values fit is the model's to say.
@@ -104,11 +102,13 @@ def decode(request: Request, inputs: Mapping[str, Input]) -> tuple[Columns, int]
     if not known or parameters not in (b"", b"charset=utf-8"):
         detail = "send application/json or text/csv, in UTF-8"
         raise Problem(415, "unsupported_media_type", detail, headers=((b"accept", b"application/json, text/csv"),))
-    columns = _from_csv(request.body, inputs) if kind == b"text/csv" else _from_json(request.body, inputs)
+    read = _from_csv if kind == b"text/csv" else _from_json
+    columns = read(request.body, inputs, maximum_rows)
     for name in inputs:
         if name not in columns:
             raise ColumnError(name, "is missing", "send every column; a value that is not known is null")
     rows = len(columns[next(iter(inputs))])
+    _refuse_more(rows, maximum_rows)
     return {name: _flat(inputs[name], values) for name, values in columns.items()}, rows
 
 
@@ -120,7 +120,7 @@ def encode(answers: Answers, names: Sequence[str]) -> bytes:
     return msgspec.json.encode({"predictions": [dict(zip(names, row, strict=True)) for row in values]})
 
 
-def _from_json(body: bytes, inputs: Mapping[str, Input]) -> Columns:
+def _from_json(body: bytes, inputs: Mapping[str, Input], maximum_rows: int) -> Columns:
     asked = _parse(body)
     given = [name for name in FORMATS if getattr(asked, name) is not UNSET]
     if len(given) != 1:
@@ -128,12 +128,14 @@ def _from_json(body: bytes, inputs: Mapping[str, Input]) -> Columns:
     [name] = given
     match getattr(asked, name):
         case Split(columns, data):
+            _refuse_more(len(data), maximum_rows)
             return _of_rows(columns, data, inputs, "dataframe_split.data")
         case dict() as columns:
             for column in columns:
                 _known(column, inputs)
             return columns
         case [dict(), *_] as records:
+            _refuse_more(len(records), maximum_rows)
             return _of_records(records, inputs, name)
         case [] if name == "dataframe_records":
             return {column: [] for column in inputs}
@@ -216,7 +218,7 @@ def _flat(column: Input, values: list) -> list:
     return list(chain.from_iterable(values))
 
 
-def _from_csv(body: bytes, inputs: Mapping[str, Input]) -> Columns:
+def _from_csv(body: bytes, inputs: Mapping[str, Input], maximum_rows: int) -> Columns:
     try:
         names, *rows = [row for row in csv.reader(StringIO(body.decode("utf-8-sig"), newline=""), strict=True) if row]
     except UnicodeDecodeError:
@@ -225,6 +227,7 @@ def _from_csv(body: bytes, inputs: Mapping[str, Input]) -> Columns:
         raise Problem(400, "invalid_request", f"{error}; send CSV with a header") from None
     except ValueError:
         raise Problem(400, "invalid_request", "the body is empty; send CSV with a header") from None
+    _refuse_more(len(rows), maximum_rows)
     if "" in names:
         raise Problem(400, "invalid_request", "a column has no name; write the CSV without an index (index=False)")
     columns = _of_rows(names, rows, inputs, "")
@@ -260,6 +263,12 @@ def _number(text: str, column: Input) -> float | None:
         return int(text)
     number = float(text)
     return None if math.isnan(number) else number
+
+
+def _refuse_more(rows: int, maximum: int) -> None:
+    """Raises Problem for too many rows, before more is done for them."""
+    if rows > maximum:
+        raise Problem(413, "too_many_rows", f"send at most {maximum} rows in a request")
 
 
 def _known(name: str, inputs: Mapping[str, Input]) -> None:

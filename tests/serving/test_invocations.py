@@ -192,7 +192,15 @@ def test_numbers_are_read_from_csv_as_from_json(site: Site) -> None:
 
 
 def test_too_many_rows_and_other_kinds_of_body_are_refused(site: Site) -> None:
-    assert site.refusal({"dataframe_records": RECORDS[:1] * 101})[:2] == (413, "too_many_rows")
+    forms = [
+        {"dataframe_records": RECORDS[:1] * 101},
+        {"dataframe_split": {"columns": NAMES, "data": SPLIT["data"][:1] * 101}},
+        {"inputs": {name: values[:1] * 101 for name, values in ROWS.items()}},
+    ]
+    for form in forms:
+        assert site.refusal(form)[:2] == (413, "too_many_rows")
+    text = ",".join(NAMES).encode() + b"\nnorth,1,2,true" * 101
+    assert site.refusal(text, b"text/csv")[:2] == (413, "too_many_rows")
     for kind in (b"application/vnd.apache.parquet", b"text/csv; charset=latin-1", b"application/json; x=y"):
         response = site.post({"inputs": ROWS}, kind)
         assert (response.status, json.loads(response.body)["code"]) == (415, "unsupported_media_type")
@@ -207,19 +215,18 @@ def test_a_model_with_one_column_needs_no_name_for_it() -> None:
         {"instances": [[1, 2], [3, 4]]},
         {"inputs": {"x": [[1, 2], [3, 4]]}},
     ):
-        assert invocations.decode(Request("POST", "/", {}, json.dumps(document).encode()), tensor) == (
+        assert invocations.decode(Request("POST", "/", {}, json.dumps(document).encode()), tensor, 9) == (
             {"x": [1, 2, 3, 4]},
             2,
         )
     for wrong in ({"inputs": [1, 2, 3, 4]}, {"inputs": [[1, 2], [3]]}, {"inputs": [[1, 2], 3]}):
         with pytest.raises(ColumnError, match="is not nested as a tensor"):
-            invocations.decode(Request("POST", "/", {}, json.dumps(wrong).encode()), tensor)
+            invocations.decode(Request("POST", "/", {}, json.dumps(wrong).encode()), tensor, 9)
     with pytest.raises(ColumnError, match="a cell of CSV cannot hold"):
-        invocations.decode(Request("POST", "/", {b"content-type": b"text/csv"}, b"x\n1\n"), tensor)
+        invocations.decode(Request("POST", "/", {b"content-type": b"text/csv"}, b"x\n1\n"), tensor, 9)
+    two = {**tensor, "y": Input(name="y", dtype="int64")}
     with pytest.raises(Problem, match="names no columns"):
-        invocations.decode(
-            Request("POST", "/", {}, b'{"inputs": [1]}'), {**tensor, "y": Input(name="y", dtype="int64")}
-        )
+        invocations.decode(Request("POST", "/", {}, b'{"inputs": [1]}'), two, 9)
 
 
 def test_the_probes_of_this_dialect(site: Site) -> None:
