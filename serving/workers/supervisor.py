@@ -32,7 +32,6 @@ from serving.workers.seat import Message, Seat
 log = logging.getLogger(__name__)
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGCHLD)
-GRACE_SECONDS = 5.0  # beyond what workers may take to end; who is not gone then is killed
 WATCH_SECONDS = 1.0  # between two looks at whether workers are well
 
 
@@ -51,6 +50,7 @@ class Service(Struct, frozen=True, kw_only=True):
     in_flight_seconds: float  # that they may then still take
     work: Callable[[Seat], None]
     say: Callable[[str], None]
+    grace_seconds: float = 5.0  # beyond that; who has not ended then is killed
     stuck_seconds: float = 30.0  # without a sign of life; a worker whose event loop stands still is killed then
     tick: Callable[[], None] | None = None  # called now and then
 
@@ -131,7 +131,8 @@ class Supervisor:
         self._clients.close()
         service = self._service
         service.say(f"draining seconds={service.drain_seconds:g}")
-        told, deadline = 0, monotonic() + service.drain_seconds + service.in_flight_seconds + GRACE_SECONDS
+        told, grace = 0, service.grace_seconds
+        deadline = monotonic() + service.drain_seconds + service.in_flight_seconds + grace
         while any(child.pid for child in self._workers) and monotonic() < deadline:
             while told < self._stops:
                 told += 1
@@ -142,8 +143,8 @@ class Supervisor:
         killed = [child for child in self._workers if child.pid]
         if self._management.pid:
             os.kill(self._management.pid, signal.SIGTERM)
-            while self._management.pid and monotonic() < deadline + GRACE_SECONDS:
-                self._turn([], deadline + GRACE_SECONDS)
+            while self._management.pid and monotonic() < deadline + grace:
+                self._turn([], deadline + grace)
         self._hear()
         for child in killed:
             log.error("%s did not end in time and is killed", child.name)
@@ -267,19 +268,11 @@ class Supervisor:
         self._enter()
         self._clients.close()
         os.close(self._voice_of_workers)
-        counters = management.summed(self._service.counters, self._board, self._gauges)
-        service = self._service
+        service, board = self._service, self._board
+        counters = management.summed(service.counters, board, self._gauges)
+        limits = service.management_limits
         with asyncio.Runner() as runner:
-            runner.run(
-                management.serve(
-                    service.bundle,
-                    counters,
-                    self._board,
-                    self._platform,
-                    self._lifeline,
-                    service.management_limits,
-                )
-            )
+            runner.run(management.serve(service.bundle, counters, board, self._platform, self._lifeline, limits))
 
 
 def _noted(number: int, frame: FrameType | None) -> None:

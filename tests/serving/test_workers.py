@@ -209,34 +209,43 @@ def test_while_a_worker_is_missing_the_service_is_not_ready_and_the_others_answe
     until(lambda: ready(service))
 
 
-# A second, where the command line has half a minute.
+# One second, where the command line has half a minute and five seconds.
 IMPATIENT = """
 import sys
 from serving import __main__ as server
 from serving.workers import supervisor
 patient = supervisor.Service
-supervisor.Service = lambda **settings: patient(**settings, stuck_seconds=1.0)
+supervisor.Service = lambda **settings: patient(**settings, stuck_seconds=1.0, grace_seconds=1.0)
 sys.exit(server.main(sys.argv[1:]))
 """
 
 
-def test_a_worker_that_stands_still_is_replaced(bundle: Bundle) -> None:
-    command = [servers.python(), "-c", IMPATIENT, "--bundle", bundle.path, "--workers", "2"]
+@contextlib.contextmanager
+def impatient(bundle: Bundle, *arguments: str) -> Iterator[Running]:
+    """A service that waits for nobody."""
+    command = [servers.python(), "-c", IMPATIENT, "--bundle", bundle.path, "--workers", "2", *arguments]
     command += ["--port", "0", "--management-port", "0"]
     pipe = subprocess.PIPE
     with subprocess.Popen(command, cwd=servers.ROOT, text=True, stdout=pipe, stderr=pipe) as process:
         said = dict(pair.split("=", 1) for pair in process.stdout.readline().split()[1:])
-        service = Running(process, said["url"], said["management"], said["digest"])
+        try:
+            yield Running(process, said["url"], said["management"], said["digest"])
+        finally:
+            process.terminate()
+
+
+def test_a_worker_that_stands_still_is_replaced(bundle: Bundle) -> None:
+    with impatient(bundle) as service:
         stuck, _ = workers(service)
         os.kill(stuck, signal.SIGSTOP)
         until(lambda: not lives(stuck))
         until(lambda: ready(service) and service.metrics()["ml_worker_restarts_total{}"] == 1)
-        process.terminate()
-        assert process.communicate(timeout=20)[1].splitlines() == [
+        service.process.terminate()
+        assert service.process.communicate(timeout=20)[1].splitlines() == [
             "ERROR serving.workers.supervisor worker 0 has stood still for 1 s and is killed",
             "ERROR serving.workers.supervisor worker 0 ended with signal 9; it is started again in 0 s",
         ]
-        assert process.returncode == 0
+        assert service.process.returncode == 0
 
 
 def test_the_management_port_comes_back(service: Running) -> None:
@@ -248,15 +257,15 @@ def test_the_management_port_comes_back(service: Running) -> None:
     assert ready(service)
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_told_to_stop_all_finish_and_nobody_is_lost(bundle: Bundle, number: int) -> None:
+@pytest.mark.parametrize(("number", "uvloop"), [(signal.SIGTERM, True), (signal.SIGINT, True), (signal.SIGTERM, False)])
+def test_told_to_stop_all_finish_and_nobody_is_lost(bundle: Bundle, number: int, uvloop: bool) -> None:
     def ask(service: Running) -> bool:
         client = Client(service)
         while client.ask():
             pass
         return True
 
-    with servers.running(bundle.path, "--workers", "2", "--drain-seconds", "30") as service:
+    with servers.running(bundle.path, "--workers", "2", "--drain-seconds", "30", uvloop=uvloop) as service:
         processes = children(service.process.pid)
         with ThreadPoolExecutor(8) as pool:
             clients = [pool.submit(ask, service) for _ in range(8)]
@@ -286,13 +295,13 @@ def test_who_has_connected_before_the_port_closes_is_answered(service: Running) 
 
 
 def test_a_worker_that_does_not_end_is_ended(bundle: Bundle) -> None:
-    with servers.running(bundle.path, "--workers", "2", "--in-flight-seconds", "0") as service:
+    with impatient(bundle, "--in-flight-seconds", "0") as service:
         processes = children(service.process.pid)
         os.kill(workers(service)[0], signal.SIGSTOP)
         service.process.terminate()
         _, errors = service.process.communicate(timeout=20)
         assert service.process.returncode == 1
-        assert "did not end in time" in errors
+        assert errors == "ERROR serving.workers.supervisor worker 0 did not end in time and is killed\n"
         assert not any(map(lives, processes))
 
 
