@@ -104,12 +104,12 @@ def document(bundle: Bundle, limits: Limits, security: Sequence[str] = ()) -> by
                 **({"securitySchemes": {name: SCHEMES[name] for name in security}} if security else {}),
             },
             **({"security": [{name: []} for name in security]} if security else {}),
-            "x-model": card(bundle),
+            "x-model": card(bundle, limits),
         }
     )
 
 
-def card(bundle: Bundle) -> Document:
+def card(bundle: Bundle, limits: Limits) -> Document:
     """What a person wants to know of a model before asking it anything."""
     manifest, made = bundle.manifest, bundle.provenance
     return {
@@ -125,6 +125,7 @@ def card(bundle: Bundle) -> Document:
         "data_until": made.data_until,
         "inputs": manifest.inputs,
         "outputs": manifest.outputs,
+        "limits": {"rows": limits.rows, "bytes": limits.body_bytes},
     }
 
 

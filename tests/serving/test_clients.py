@@ -218,6 +218,7 @@ def test_a_person_asks_the_model_on_its_page(url: str, bundle: Bundle, tmp_path:
             "Predicts the probability of rain",
             "north, south, east",
             "-20 to 40",
+            "10,000 rows and 1,048,576 bytes",
             "too_many_rows",
         ):
             assert word in text
