@@ -114,11 +114,13 @@ class Application:
     def response(self, route: Route, request_id: str, result: bytes | Answer) -> Response:
         """The answer of an endpoint."""
         if isinstance(result, Answer):
-            fixed = ((b"content-type", result.content_type), *self._identity, *result.headers)
-            return Response(200, fixed, request_id.encode(), result.body)
-        if route.name not in self._fixed:
-            self._fixed[route.name] = ((b"content-type", route.content_type), *self._identity, *route.headers)
-        return Response(200, self._fixed[route.name], request_id.encode(), result)
+            written = ((b"content-type", result.content_type), *self._identity, *result.headers)
+            return Response(200, written, request_id.encode(), result.body)
+        fixed = self._fixed.get(route.name)
+        if fixed is None:
+            fixed = ((b"content-type", route.content_type), *self._identity, *route.headers)
+            self._fixed[route.name] = fixed
+        return Response(200, fixed, request_id.encode(), result)
 
     def refusal(self, error: Exception, request_id: str) -> Response:
         """The problem document of whatever went wrong."""
@@ -170,18 +172,15 @@ class Asked:
             if isinstance(result, Exception):
                 application.refusal(result, self.request_id)
             return
-        if isinstance(result, Exception):
+        if isinstance(result, Exception) or route is None:
+            assert isinstance(result, Exception)
             response = application.refusal(result, self.request_id)
         else:
-            assert route is not None
             response = application.response(route, self.request_id, result)
         counters = application.counters
-        if route is None:
-            counters.answered("none", response.status)
-        else:
-            counters.answered(route.name, response.status)
-            if route.scope == PREDICT:
-                counters.duration.observe(perf_counter() - self._started)
+        counters.answered(route.name if route else "none", response.status)
+        if route and route.scope == PREDICT:
+            counters.duration.observe(perf_counter() - self._started)
         reply(response)
 
 

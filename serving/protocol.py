@@ -234,6 +234,8 @@ class Replies:
         id: str,  # noqa: A002
     ) -> bytes | Answer:
         """The body of an answer; its JSON first and the binary tensors behind it, where any is wanted so."""
+        if len(chosen) == 1 and not chosen[0][1]:
+            return self._encode_one(answers[chosen[0][0]], chosen[0][0], id)
         parts: list[bytes] = []
         data: list[bytes] = []
         for name, binary in chosen:
@@ -250,6 +252,14 @@ class Replies:
         if not data:
             return text
         return Answer(b"".join((text, *data)), BINARY, ((HEADER_LENGTH, b"%d" % len(text)),))
+
+    def _encode_one(self, answer: np.ndarray, name: str, id: str) -> bytes:  # noqa: A002
+        """What most answers are: one output, as JSON."""
+        encode = msgspec.json.encode
+        head, shape = self._tensors[name]
+        values = encode(answer.ravel().tolist())
+        tensor = head % len(answer)
+        return b'%s%s%s%s%s,"data":%s}]}' % (self._head, encode(id), self._middle, tensor, shape, values)
 
 
 def metadata(manifest: Manifest, version: str, digest: str) -> bytes:
