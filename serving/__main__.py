@@ -9,6 +9,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 from contracts.bundle import Bundle
 from contracts.errors import InputError
@@ -18,14 +19,16 @@ from serving.arguments import arguments
 from serving.http.server import Server
 from serving.metrics import Metrics
 from serving.scheduling import EventLoop
-from serving.shadow import Shadow
 from serving.workers.seat import Seat
+
+if TYPE_CHECKING:
+    from serving.shadow import Shadow
 
 GARBAGE = 50_000  # new objects that hold others, until the garbage collector looks at them
 
 
 async def serve(
-    options: argparse.Namespace, verified: Bundle, shadow: Shadow | None = None, seat: Seat | None = None
+    options: argparse.Namespace, verified: Bundle, shadow: "Shadow | None" = None, seat: Seat | None = None
 ) -> None:
     """Listen, say so, wait for the signal, drain. With a seat: as one of several workers."""
     site = assembly.assemble(options, verified, EventLoop(asyncio.get_running_loop()), shadow)
@@ -83,7 +86,7 @@ async def serve(
         _say(f"stopped cut_off={cut}")
 
 
-def serve_with_workers(options: argparse.Namespace, verified: Bundle, shadow: Shadow | None) -> int:
+def serve_with_workers(options: argparse.Namespace, verified: Bundle, shadow: "Shadow | None") -> int:
     """Several workers under a supervisor; the exit code."""
     if not hasattr(os, "fork"):
         raise InputError("arguments: --workers: this system has no fork; start several servers behind a proxy")

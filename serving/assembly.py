@@ -1,6 +1,7 @@
 """The parts of one serving process put together, for whichever fronts are to carry it."""
 
 import argparse
+from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
@@ -16,7 +17,9 @@ from serving.metrics import Metrics
 from serving.runtime import Model
 from serving.scheduling import Scheduler
 from serving.security import guard
-from serving.shadow import Shadow
+
+if TYPE_CHECKING:
+    from serving.shadow import Shadow
 
 MANAGEMENT_LIMITS = Limits(connections=100, body_bytes=1024)
 
@@ -47,12 +50,18 @@ def verified(options: argparse.Namespace) -> Bundle:
     return loaded
 
 
-def shadowed(options: argparse.Namespace, verified: Bundle) -> Shadow | None:
+def shadowed(options: argparse.Namespace, verified: Bundle) -> "Shadow | None":
     """The shadow that the options name, if they do. One for all workers: it is there before they are."""
-    return Shadow(options.shadow, verified.manifest, options.verify_key) if options.shadow else None
+    if not options.shadow:
+        return None
+    from serving.shadow import Shadow  # only where there is one
+
+    return Shadow(options.shadow, verified.manifest, options.verify_key)
 
 
-def assemble(options: argparse.Namespace, verified: Bundle, scheduler: Scheduler, shadow: Shadow | None = None) -> Site:
+def assemble(
+    options: argparse.Namespace, verified: Bundle, scheduler: Scheduler, shadow: "Shadow | None" = None
+) -> Site:
     """A verified bundle, ready to be asked; raises InputError for what the options ask in vain."""
     limits = Limits(
         rows=options.maximum_rows,

@@ -7,7 +7,6 @@ import os
 import socket
 import subprocess
 import sys
-import tempfile
 from pathlib import Path
 from time import monotonic
 
@@ -114,5 +113,7 @@ def _memory() -> int:
     """A descriptor of memory that processes can share."""
     if hasattr(os, "memfd_create"):
         return os.memfd_create("shadow", os.MFD_CLOEXEC)
+    import tempfile  # elsewhere than on Linux
+
     with tempfile.TemporaryFile() as file:
         return os.dup(file.fileno())
