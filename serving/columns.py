@@ -20,6 +20,7 @@ from contracts.errors import InputError
 
 Values = np.ndarray | Sequence
 NONE = type(None)
+FEW = 64
 PACKED = 20_000  # values that are handed over as arguments of one call
 TEXT, NUMBER, TRUTH = (str,), (int, float, np.integer, np.floating), (bool, int, np.bool_, np.integer)
 
@@ -54,7 +55,10 @@ def read_together(column: Input, parts: Sequence[Values]) -> np.ndarray:
 
     Raises ColumnError where `read` would for one of them, without saying which.
     """
-    if set(map(type, parts)) != {list}:
+    forms = set(map(type, parts))
+    if forms == {np.ndarray} and len({(part.dtype, part.shape[1:]) for part in parts}) == 1:  # type: ignore[union-attr]
+        return read(column, np.concatenate(parts))
+    if forms != {list}:
         return np.concatenate([read(column, part) for part in parts])
     values = list(chain.from_iterable(parts))
     if column.dtype not in EXACT:
@@ -99,10 +103,12 @@ def _packed(values: list[float]) -> np.ndarray | None:
     if len(values) > PACKED:
         return None
     try:
-        array = np.frombuffer(pack(f"{len(values)}f", *values), np.float32)
-    except OverflowError:
+        array = np.frombuffer(pack(f"<{len(values)}f", *values), "<f4")
+    except OverflowError:  # what "<" says for a number beyond float32; without it, it would be infinity
         return None
-    return array if isfinite(sum(values)) or np.isfinite(array).all() else None
+    # numpy takes long to start, Python long to end.
+    finite = isfinite(sum(values)) if len(values) <= FEW else np.isfinite(array).all()
+    return array if finite else None
 
 
 def read_strings(column: Input, values: Values) -> np.ndarray:

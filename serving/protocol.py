@@ -129,7 +129,9 @@ def columns(
             raise ColumnError(name, "is not an input of this model", f"send {', '.join(inputs)}")
         if name in found:
             raise ColumnError(name, "is there twice", "send every input once")
-        told = _rows(tensor, column)
+        shape = tensor.shape
+        plain = len(shape) == 1 and column.width == 1 and tensor.datatype in TAKEN[column.dtype]
+        told = shape[0] if plain else _rows(tensor, column)
         if rows < 0:
             rows = told
             if not 0 <= rows <= maximum_rows:
