@@ -5,7 +5,7 @@ import json
 from collections import Counter
 
 from bench.load import RIGHT, Load, run
-from bench.reliability import misuse, models, processes, questions, tensors, wire
+from bench.reliability import answers, misuse, models, processes, questions, wire
 from bench.reliability.findings import Finding, Result, at_most, none_of, note
 from bench.reliability.misuse import Misuse
 from bench.reliability.models import Oracle
@@ -109,5 +109,5 @@ def fault(port: int, case: Misuse, oracle: Oracle) -> str:
     if case.field and document.get("field") != case.field:
         return f"field {document.get('field')}, not {case.field}"
     if case.status == 200:
-        return tensors.difference(Probe(case.body, "", True, case.rows), document, oracle)
+        return answers.difference(Probe(case.body, "", True, case.rows), document, oracle)
     return ""

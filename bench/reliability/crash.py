@@ -18,6 +18,7 @@ WORKERS, CONNECTIONS = 2, 64
 KILLS = 20
 WIDTH, ROWS, RATE = 1024, 8, 300.0  # answers that take about a millisecond, so that some are under way when it happens
 RESTART_SECONDS = 10.0
+ROUND_SECONDS = 5.5  # so that a worker is older than ten seconds when its turn comes again
 
 
 class Kill(Struct):
@@ -76,14 +77,14 @@ def findings(kills: list[Kill], counted: float) -> tuple[Finding, ...]:
 
 
 async def kill(server: Server, asked: list[Question]) -> Kill:
-    """Two seconds of load, a kill in their middle, and the wait until everything is as before."""
+    """Some seconds of load, a kill amid them, and the wait until everything is as before."""
     load = Load(server.port, asked, CONNECTIONS, retry=True)
     await load.warm()
     before = await asyncio.to_thread(server.metrics)
-    running = asyncio.create_task(load.at(RATE, 2.0))
+    running = asyncio.create_task(load.at(RATE, ROUND_SECONDS))
     await asyncio.sleep(1.0)
     held = {pid: await asyncio.to_thread(processes.ports, pid) for pid in workers(server)}
-    victim = max(held, key=lambda pid: len(held[pid]))
+    victim = min(held, key=processes.started)  # the oldest: who dies young is started anew ever later
     await asyncio.sleep(0.2)
     while not (in_flight := load.in_flight(held[victim])) and not running.done():
         await asyncio.sleep(0)  # until it has something in its hands

@@ -12,7 +12,7 @@ from concurrent.futures import ProcessPoolExecutor
 
 from msgspec import Struct, field
 
-from bench.reliability import corpus, models, processes, questions, schema, tensors, wire
+from bench.reliability import answers, corpus, frames, models, processes, schema, tensors, wire
 from bench.reliability.corpus import Case
 from bench.reliability.findings import Result, at_least, none_of, note
 from bench.reliability.models import Oracle
@@ -22,6 +22,11 @@ from bench.reliability.wire import Answer, Heard
 
 TENSORS, BYTES = 40_000, 12_000
 AT_ONCE = 2
+BURSTS = (1, 1, 1, 5, 30)
+MAKERS = (
+    *(tensors.sound_json, tensors.sound_binary, frames.sound),
+    *(tensors.broken_json, tensors.broken_binary, frames.broken),
+)
 SMALL = 50_000  # bytes that a body may have here, so that limits are met often
 
 
@@ -101,20 +106,25 @@ def part(kind: str, port: int, model: bytes, count: int, seed: int) -> Score:
 
 
 def ask_tensors(port: int, oracle: Oracle, count: int, draw: random.Random) -> Score:
-    """Sound and broken inference requests, on connections that are kept as long as the server keeps them."""
+    """Sound and broken inference requests, alone and in bursts, on connections that are kept as the server keeps them.
+
+    A burst comes in one packet, so that the sound and the broken ones of it share a batch.
+    """
     score, connection = Score(), None
-    made = (tensors.sound_json, tensors.sound_binary, tensors.broken_json, tensors.broken_binary)
-    for _ in range(count):
-        probe = draw.choice(made)(draw)
+    while score.requests < count:
+        burst = [draw.choice(MAKERS)(draw) for _ in range(draw.choice(BURSTS))]
         connection = connection or wire.connect(port)
-        wire.send(connection, [questions.request(probe.body, probe.headers)])
-        heard = wire.listen(connection, 1, 10.0)
-        score.requests += 1
-        if not heard.answers:
-            score.blame("no answer", questions.request(probe.body, probe.headers))
-        else:
-            judge(score, probe, heard.answers[0], oracle)
-        if not heard.answers or heard.ended or heard.answers[0].headers.get(b"connection") == b"close":
+        wire.send(connection, [b"".join(probe.request for probe in burst)])
+        heard = wire.listen(connection, len(burst), 10.0)
+        score.requests += len(heard.answers)
+        for probe, answer in zip(burst, heard.answers, strict=False):
+            judge(score, probe, answer, oracle)
+        closes = bool(heard.answers) and heard.answers[-1].headers.get(b"connection") == b"close"
+        if len(heard.answers) < len(burst) and not closes:
+            silent = burst[len(heard.answers)]
+            score.requests += 1
+            score.blame("no answer", silent.request)
+        if len(heard.answers) < len(burst) or closes or heard.ended:
             connection.close()
             connection = None
     if connection:
@@ -124,16 +134,17 @@ def ask_tensors(port: int, oracle: Oracle, count: int, draw: random.Random) -> S
 
 def judge(score: Score, probe: Probe, answer: Answer, oracle: Oracle) -> None:
     """Whether this answer may follow that probe."""
-    kind = f"{'sound' if probe.sound else 'broken'} {'binary' if probe.headers else 'JSON'}"
+    form = "frame" if probe.path == frames.PATH else "binary" if probe.headers else "JSON"
+    kind = f"{'sound' if probe.sound else 'broken'} {form}"
     score.kinds[f"{kind}: {answer.status}"] += 1
     score.statuses[answer.status] += 1
     reason = wire.flaw(answer)
     if not reason and answer.status == 200:
-        reason = tensors.difference(probe, json.loads(answer.body), oracle)
+        reason = answers.difference(probe, json.loads(answer.body), oracle)
     elif not reason and probe.sound:
         reason = f"a sound request is refused: {answer.body.decode()}"
     if reason:
-        score.blame(f"{kind}: {reason}", questions.request(probe.body, probe.headers))
+        score.blame(f"{kind}: {reason}", probe.request)
 
 
 # --- bytes
@@ -169,7 +180,7 @@ def ask_case(score: Score, port: int, probe: Probe, case: Case, oracle: Oracle) 
     for answer in heard.answers:
         reason = wire.flaw(answer)
         if not reason and answer.status == 200 and b'"outputs"' in answer.body and b'"model_name"' in answer.body:
-            reason = tensors.difference(probe, json.loads(answer.body), oracle)
+            reason = answers.difference(probe, json.loads(answer.body), oracle)
         if reason:
             score.blame(f"{case.name}: {reason}", sent)
     if reason := unexpected(case, heard):
@@ -192,7 +203,7 @@ def unexpected(case: Case, heard: Heard) -> str:
 def healthy(score: Score, port: int, probe: Probe, oracle: Oracle) -> None:
     """Whether somebody else is served meanwhile."""
     begun = time.monotonic()
-    heard = wire.say(port, [questions.request(probe.body)])
+    heard = wire.say(port, [probe.request])
     took = time.monotonic() - begun
-    if heard.statuses != [200] or tensors.difference(probe, json.loads(heard.answers[0].body), oracle) or took > 5:
+    if heard.statuses != [200] or answers.difference(probe, json.loads(heard.answers[0].body), oracle) or took > 5:
         score.blame(f"somebody else: {heard.statuses} after {took:.1f} s", b"")

@@ -146,6 +146,11 @@ def cpu(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
+def started(pid: int) -> int:
+    """When a process was started, in the kernel's ticks."""
+    return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19])
+
+
 def descendants(pid: int) -> list[int]:
     """The processes that a process started, and those that they started."""
     found: list[int] = []

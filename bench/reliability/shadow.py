@@ -16,7 +16,7 @@ from bench.reliability.processes import Server
 from bench.reliability.setup import Setup
 from contracts.bundle import Bundle
 
-RATE, SECONDS, ROUNDS, CONNECTIONS = 200.0, 5.0, 9, 16
+RATE, SECONDS, ROUNDS, CONNECTIONS = 200.0, 5.0, 7, 16
 MARGIN = 1.05
 SLOW_WIDTH = 4096
 WITHOUT, CONTROL = "without", "without, again"

@@ -36,11 +36,14 @@ def oracle(bundle: Bundle) -> Oracle:
 def test_tensors_of_every_type_sound_and_broken_get_the_right_answer_or_a_refusal(
     server: Server, oracle: Oracle
 ) -> None:
-    score = fuzz.ask_tensors(server.port, oracle, 1500, random.Random(1))
+    score = fuzz.ask_tensors(server.port, oracle, 2000, random.Random(1))
     assert score.flaws == []
-    assert {kind for kind in score.kinds if kind.startswith("sound")} == {"sound JSON: 200", "sound binary: 200"}
+    assert {kind for kind in score.kinds if kind.startswith("sound")} == {
+        f"sound {form}: 200" for form in ("JSON", "binary", "frame")
+    }
     assert score.kinds["broken JSON: 400"] > 100
     assert score.kinds["broken binary: 400"] > 100
+    assert score.kinds["broken frame: 400"] > 100
 
 
 def test_no_request_is_smuggled(server: Server, oracle: Oracle) -> None:

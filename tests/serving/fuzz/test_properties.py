@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bench.reliability import models, processes, questions, tensors, wire
+from bench.reliability import answers, models, processes, questions, tensors, wire
 from bench.reliability.models import DATATYPES, VECTOR, Oracle
 from bench.reliability.tensors import Probe
 from contracts.bundle import Bundle
@@ -48,12 +48,12 @@ def port(bundle: Bundle) -> Iterator[int]:
 
 def asked(port: int, probe: Probe, oracle: Oracle) -> None:
     """Ask, and compare with the model: an answer is right, and there is a refusal only where the model has no answer."""
-    heard = wire.say(port, [questions.request(probe.body, probe.headers)])
+    heard = wire.say(port, [probe.request])
     (answer,) = heard.answers
     assert wire.flaw(answer) == ""
     if np.isfinite(oracle(probe.rows)).all():
         assert answer.status == 200, answer.body
-        assert tensors.difference(probe, json.loads(answer.body), oracle) == ""
+        assert answers.difference(probe, json.loads(answer.body), oracle) == ""
     else:
         assert (answer.status, answer.json()["code"]) == (422, "no_finite_answer")
 
