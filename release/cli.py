@@ -7,9 +7,10 @@ from pathlib import Path
 
 import msgspec
 
+from contracts import atomic
 from contracts import bundle as bundles
 from contracts.errors import InputError
-from release import image, pin, promotion, render, rollback, running, unpack
+from release import container, image, pin, promotion, render, rollback, running, sbom, unpack
 from release.forge import Delivery
 from release.git import Git
 from release.git_forge import GitForge
@@ -33,12 +34,36 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _image(options: argparse.Namespace) -> int:
     layout = Layout.create(options.layout)
-    built = image.build(options.bundle, layout, options.repository)
+    if builder := container.find(options.builder):
+        recipe = container.Recipe(base=options.base, grpc=options.grpc, pip_conf=options.pip_conf)
+        built = container.build(builder, options.bundle, layout, options.repository, recipe)
+        size = sum(layer.size for layer in built.manifest.layers) / 1e6
+        print(f"{container.DOCKERFILE} built by {builder}: {built.title}:{built.pin.tag} there, {size:.1f} MB to pull")
+    else:
+        if options.builder == container.ANY:
+            print("no docker daemon, podman or buildah: code and bundle alone, to run where Python is (docs/image.md)")
+        built = image.build(options.bundle, layout, options.repository)
     folder = options.reports / bundles.short(built.bundle_digest)
     attached = image.attach(built, folder, layout)
     names = ", ".join(attached)
     print(f"reports attached from {folder}: {names}" if names else f"{folder}: holds no report yet; none is attached")
     print(built.pin)
+    return 0
+
+
+def _sbom(options: argparse.Namespace) -> int:
+    layout = Layout.open(options.layout)
+    about = image.read(layout, pin.digest(options.image))
+    document = None if options.again else sbom.attached(about, layout)
+    said = "is attached"
+    if document is None:
+        document = sbom.make(about, layout, sbom.syft(build=True))
+        sbom.attach(about, layout, document)
+        said = "attached"
+    if options.to:
+        atomic.write_bytes(options.to, document)
+    found = sbom.read(document, about.digest)
+    print(f"{about.digest}: {found.version} with {len(found.packages)} packages {said}")
     return 0
 
 
@@ -171,10 +196,27 @@ def _parser() -> argparse.ArgumentParser:
     added = command(
         "image", _image, "build a bundle's image into an OCI layout, attach its reports, print what to promote"
     )
+    added.add_argument(
+        "--builder",
+        default=container.NONE,
+        choices=(container.NONE, container.ANY, *container.ASK),
+        help="who builds serving/Dockerfile; none: code and bundle alone, without Python (default: none)",
+    )
+    added.add_argument("--base", default="", metavar="IMAGE", help="the base image (default: the Dockerfile's)")
+    added.add_argument("--grpc", action="store_true", help="with the packages of the gRPC front")
+    added.add_argument(
+        "--pip-conf", type=Path, metavar="FILE", help="where packages come from (default: what pip reads here)"
+    )
     added.add_argument("--bundle", type=Path, required=True, metavar="DIR", help="the bundle's folder")
     added.add_argument(
         "--reports", type=Path, default=REPORTS, metavar="DIR", help=f"reports by bundle digest (default: {REPORTS})"
     )
+    layout(added)
+
+    added = command("sbom", _sbom, "list what is in an image (SPDX, made by syft) and attach the list to it")
+    added.add_argument("--image", **wanted)  # type: ignore[arg-type]
+    added.add_argument("--again", action="store_true", help="make it anew, although the image has one")
+    added.add_argument("--to", type=Path, metavar="FILE", help="write it here, too")
     layout(added)
 
     added = command("promote", _promote, "put an image into an environment: one line, with the evidence for it")
@@ -200,7 +242,7 @@ def _parser() -> argparse.ArgumentParser:
     layout(added)
     forge(added)
 
-    added = command("pull", _pull, "unpack an image from an OCI layout, every byte verified")
+    added = command("pull", _pull, "unpack an image's /srv from an OCI layout, every byte verified")
     added.add_argument("--image", **wanted)  # type: ignore[arg-type]
     added.add_argument("--to", type=Path, required=True, metavar="DIR", help="the folder to unpack into")
     layout(added)

@@ -2,7 +2,7 @@
 
 Deterministic: the same bundle and the same code give the same digest, so there is no time and no commit in it. What
 the layers lack is Python and the packages of `requirements/serve.txt`: the layout's readers have them (the demo), or
-`serving/Dockerfile` puts the same folders on a base image, under the same labels.
+a builder makes the whole image of `serving/Dockerfile`, the same folders under the same labels (release/container.py).
 """
 
 import io
@@ -70,21 +70,32 @@ def build(bundle: Path, layout: Layout, root: Path) -> Image:
     Raises InputError when the bundle is not whole or the code is not there. Building again changes nothing.
     """
     verified = bundles.load(bundle)
-    code = sorted({file for pattern in CODE for file in Path(root).glob(pattern)})
-    if not any(file.match("serving/__main__.py") for file in code):
-        raise InputError(f"{root}: serving/__main__.py: is missing; give --repository the folder that holds serving/")
     layers = (
-        _layer((f"{HOME}/{file.relative_to(root).as_posix()}", file.read_bytes()) for file in code),
+        _layer((f"{HOME}/{file.relative_to(root).as_posix()}", file.read_bytes()) for file in code(root)),
         _layer((f"{BUNDLE}/{file.name}", file.read_bytes()) for file in sorted(verified.path.iterdir())),
     )
     stored = tuple(layout.put(layer, LAYER) for layer in layers)
-    version = verified.provenance.version or UNREGISTERED
-    config = _config(
-        {VERSION_LABEL: version, TITLE_LABEL: verified.manifest.name, BUNDLE_LABEL: verified.digest},
-        tuple(layer.digest for layer in stored),
-    )
+    config = _config(labels(verified), tuple(layer.digest for layer in stored))
     manifest = Manifest(schema_version=2, media_type=MANIFEST, config=layout.put(encode(config), CONFIG), layers=stored)
-    descriptor = layout.put(encode(manifest), MANIFEST)
+    return admit(layout, layout.put(encode(manifest), MANIFEST))
+
+
+def code(root: Path) -> list[Path]:
+    """The files of the server under `root`, sorted; raises InputError when they are not there."""
+    found = sorted({file for pattern in CODE for file in Path(root).glob(pattern)})
+    if not any(file.match("serving/__main__.py") for file in found):
+        raise InputError(f"{root}: serving/__main__.py: is missing; give --repository the folder that holds serving/")
+    return found
+
+
+def labels(bundle: bundles.Bundle) -> dict[str, str]:
+    """What an image says about the bundle in it."""
+    version = bundle.provenance.version or UNREGISTERED
+    return {VERSION_LABEL: version, TITLE_LABEL: bundle.manifest.name, BUNDLE_LABEL: bundle.digest}
+
+
+def admit(layout: Layout, descriptor: Descriptor) -> Image:
+    """List an image whose blobs are here, under the tag that its labels give; raises InputError without them."""
     image = read(layout, descriptor.digest)
     layout.add(_annotated(descriptor, {REFERENCE: image.pin.tag}))
     return image
@@ -103,7 +114,7 @@ def attach(image: Image, reports: Path, layout: Layout) -> tuple[str, ...]:
         artifact_type=REPORTS,
         config=layout.put(b"{}", EMPTY),
         layers=tuple(layout.put(file.read_bytes(), REPORT_TYPES[file.suffix], {title: file.name}) for file in files),
-        subject=Descriptor(media_type=MANIFEST, digest=image.digest, size=len(layout.blob(image.digest))),
+        subject=subject(image, layout),
         annotations={BUNDLE_LABEL: image.bundle_digest},
     )
     stored = layout.put(encode(manifest), MANIFEST)
@@ -111,22 +122,27 @@ def attach(image: Image, reports: Path, layout: Layout) -> tuple[str, ...]:
     return tuple(file.name for file in files)
 
 
+def subject(image: Image, layout: Layout) -> Descriptor:
+    """How an artifact about the image names it."""
+    return Descriptor(media_type=MANIFEST, digest=image.digest, size=len(layout.blob(image.digest)))
+
+
 def read(layout: Layout, digest: str) -> Image:
     """The image under a digest; raises InputError when it is not there, not whole, or without its labels."""
     manifest = layout.manifest(digest)
     settings = layout.document(manifest.config.digest, Config).config
-    labels = settings.labels or {}
+    said = settings.labels or {}
     for label, allowed in LABELS.items():
-        if not allowed.fullmatch(labels.get(label, "")):
+        if not allowed.fullmatch(said.get(label, "")):
             raise InputError(
-                f"{layout.path}: {digest}: label {label}: is {labels.get(label)!r}; build the image with `make image`"
+                f"{layout.path}: {digest}: label {label}: is {said.get(label)!r}; build the image with `make image`"
             )
     return Image(
         digest=digest,
         manifest=manifest,
-        version=labels[VERSION_LABEL],
-        title=labels[TITLE_LABEL],
-        bundle_digest=labels[BUNDLE_LABEL],
+        version=said[VERSION_LABEL],
+        title=said[TITLE_LABEL],
+        bundle_digest=said[BUNDLE_LABEL],
     )
 
 
@@ -149,7 +165,7 @@ def _layer(files: Iterable[tuple[str, bytes]]) -> bytes:
     return memory.getvalue()
 
 
-def _config(labels: dict[str, str], layers: tuple[str, ...]) -> Config:
+def _config(described: dict[str, str], layers: tuple[str, ...]) -> Config:
     return Config(
         architecture="amd64",  # nothing in the layers depends on it; fixed, so that the digest does not
         os="linux",
@@ -160,7 +176,7 @@ def _config(labels: dict[str, str], layers: tuple[str, ...]) -> Config:
             entrypoint=("python", "-m", "serving"),
             cmd=(f"--bundle=/{BUNDLE}", "--host=0.0.0.0"),
             working_dir=f"/{HOME}",
-            labels=labels,
+            labels=described,
             stop_signal="SIGTERM",
         ),
         rootfs=RootFilesystem(type="layers", diff_ids=layers),

@@ -5,7 +5,6 @@ python -m release.kustomize      finds it, or builds it; prints nothing when the
 
 import functools
 import json
-import os
 import re
 import shutil
 import subprocess
@@ -15,6 +14,7 @@ from pathlib import Path
 from msgspec import Struct
 
 from contracts.errors import InputError
+from release import go_program
 
 OLDEST = (5, 0)  # components and JSON patches as we use them
 PINNED = "v5.8.1"  # what is built where nothing is installed
@@ -34,11 +34,6 @@ class Kustomize(Struct, frozen=True):
         if done.returncode:
             raise InputError(f"{folder}: kustomize {self.version}: {' '.join(done.stderr.split())[:600]}")
         return done.stdout
-
-
-def tools() -> Path:
-    """The folder for programs that were built here, as the Makefile names it."""
-    return Path(os.environ.get("TOOLS", ".tools")).absolute()
 
 
 @functools.cache
@@ -62,24 +57,18 @@ def obtain() -> Kustomize:
     try:
         return find()
     except InputError:
-        if shutil.which("go") is None:
+        if not go_program.obtainable():
             raise
-    target = tools() / "bin"
-    target.mkdir(parents=True, exist_ok=True)
-    print(f"kustomize: building {PINNED} into {target}", file=sys.stderr)
-    environment = {**os.environ, "GOBIN": str(target), "GOFLAGS": "", "CGO_ENABLED": "0", "GOWORK": "off"}
-    done = subprocess.run(
-        ["go", "install", f"{MODULE}@{PINNED}"], env=environment, capture_output=True, text=True, check=False
-    )
-    if done.returncode:
-        said = done.stderr.strip().splitlines()
-        raise InputError(f"kustomize: go install {MODULE}@{PINNED}: {said[-1] if said else 'failed'}; or see {ADDRESS}")
+    try:
+        go_program.build("kustomize", MODULE, PINNED)
+    except InputError as error:
+        raise InputError(f"{error}; or see {ADDRESS}") from error
     find.cache_clear()
     return find()
 
 
 def _candidates() -> list[tuple[tuple[str, ...], tuple[str, ...]]]:
-    built = str(tools() / "bin" / "kustomize")
+    built = str(go_program.path("kustomize"))
     return [
         (("kustomize", "build"), ("kustomize", "version")),
         (("kubectl", "kustomize"), ("kubectl", "version", "--client", "--output=json")),

@@ -22,6 +22,8 @@ INDEX = "application/vnd.oci.image.index.v1+json"
 MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 CONFIG = "application/vnd.oci.image.config.v1+json"
 LAYER = "application/vnd.oci.image.layer.v1.tar"
+COMPRESSED_LAYER = "application/vnd.oci.image.layer.v1.tar+gzip"
+DOCKER_MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"  # the same document under an older name
 EMPTY = "application/vnd.oci.empty.v1+json"
 REFERENCE = "org.opencontainers.image.ref.name"
 LARGEST_DOCUMENT = 4 * 1024 * 1024  # a manifest or config, as registries limit them
@@ -51,13 +53,13 @@ class Manifest(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=
 
 
 class Settings(Struct, frozen=True, kw_only=True, rename="pascal", omit_defaults=True):
-    """How a container of the image starts, and its labels."""
+    """How a container of the image starts, and its labels. Builders write null for what an image does not say."""
 
     user: str = ""
-    exposed_ports: dict[str, dict[str, str]] = {}
-    env: tuple[str, ...] = ()
-    entrypoint: tuple[str, ...] = ()
-    cmd: tuple[str, ...] = ()
+    exposed_ports: dict[str, dict[str, str]] | None = None
+    env: tuple[str, ...] | None = None
+    entrypoint: tuple[str, ...] | None = None
+    cmd: tuple[str, ...] | None = None
     working_dir: str = ""
     labels: dict[str, str] | None = None
     stop_signal: str = ""
@@ -151,7 +153,7 @@ class Layout(Struct, frozen=True):
     def manifest(self, digest: str) -> Manifest:
         """The manifest under a digest, whether the index lists it or not."""
         manifest = self.document(digest, Manifest)
-        if manifest.media_type not in ("", MANIFEST):
+        if manifest.media_type not in ("", MANIFEST, DOCKER_MANIFEST):
             raise InputError(f"{self.path}: {digest}: mediaType: is {manifest.media_type}, not that of one image")
         return manifest
 

@@ -1,41 +1,49 @@
-"""An image's files, out of its layers: every blob verified, nothing written beside the folder that was asked for."""
+"""An image's files, out of its layers: every blob verified, nothing written beside the folder that was asked for.
+
+What counts is what lies below /srv: the code and the bundle. What a builder put around it (Python, its libraries) is
+for a container runtime to unpack, and is looked at only for what would change /srv.
+"""
 
 import io
+import shutil
+import subprocess
 import tarfile
 import tempfile
+import zlib
 from pathlib import Path, PurePosixPath
 
 from contracts import atomic
 from contracts import bundle as bundles
 from contracts.errors import InputError
-from release.image import BUNDLE, Image
+from release.image import BUNDLE, HOME, Image
 from release.oci import WAY_OUT, Layout
 
+ZSTANDARD = bytes.fromhex("28b52ffd")
+REMOVED, ALL_REMOVED = ".wh.", ".wh..wh..opq"  # a layer's word for: this file of the layers below is gone, or all are
 
-def files(layout: Layout, image: Image, under: str = "") -> dict[str, bytes]:
+
+def files(layout: Layout, image: Image, under: str = HOME) -> dict[str, bytes]:
     """Path -> bytes of the image's regular files below the folder `under`, a later layer over an earlier one.
 
-    Raises InputError for a blob that is not what its digest says, and for a name that leads elsewhere.
+    Layers may be plain, gzip or zstd. Raises InputError for a blob that is not what its digest says, for a name that
+    leads elsewhere, and for anything below /srv, or in place of it, that is neither a file nor a folder.
     """
     found: dict[str, bytes] = {}
     for layer in image.manifest.layers:
-        data = layout.read(layer)
+        place = f"{layout.path}: {layer.digest}"
+        data = _plain(layout.read(layer), place)
+        below = frozenset(found)
         try:
             with tarfile.open(fileobj=io.BytesIO(data), mode="r:*") as tar:
                 for entry in tar:
-                    name = _safe(entry.name, f"{layout.path}: {layer.digest}")
-                    if entry.isdir() or not name.is_relative_to(under):
-                        continue
-                    if not (entry.isreg() and (content := tar.extractfile(entry))):
-                        raise InputError(f"{layout.path}: {layer.digest}: {entry.name}: is no regular file; {WAY_OUT}")
-                    found[name.as_posix()] = content.read()
-        except tarfile.TarError as error:
-            raise InputError(f"{layout.path}: {layer.digest}: is not a tar ({error}); {WAY_OUT}") from error
+                    _add(found, below, tar, entry, PurePosixPath(under), place)
+        except (tarfile.TarError, EOFError, OSError, zlib.error) as error:
+            raise InputError(f"{place}: is not a tar ({error}); {WAY_OUT}") from error
     return found
 
 
 def pull(layout: Layout, image: Image, target: Path) -> bool:
-    """Unpack the image into the folder `target`, whole or not at all; False when exactly it lies there already.
+    """Unpack the image's /srv into the folder `target`, whole or not at all; False when exactly it lies there already.
 
     Raises InputError when something else lies there.
     """
@@ -71,8 +79,44 @@ def provenance(layout: Layout, image: Image) -> bundles.Provenance:
             raise InputError(f"{layout.path}: {image.digest}: /{BUNDLE}: {reason}") from error
 
 
+def _add(
+    found: dict[str, bytes],
+    below: frozenset[str],
+    tar: tarfile.TarFile,
+    entry: tarfile.TarInfo,
+    under: PurePosixPath,
+    place: str,
+) -> None:
+    """What one entry of a layer changes: a file more, or files of the layers `below` it gone."""
+    name = _safe(entry.name, place)
+    if name.name.startswith(REMOVED):
+        gone = name.parent if name.name == ALL_REMOVED else name.with_name(name.name.removeprefix(REMOVED))
+        for lower in below:
+            if PurePosixPath(lower).is_relative_to(gone):
+                found.pop(lower, None)
+        return
+    if entry.isdir() or not (name.is_relative_to(under) or under.is_relative_to(name)):
+        return
+    if not (entry.isreg() and name.is_relative_to(under) and (content := tar.extractfile(entry))):
+        raise InputError(f"{place}: {entry.name}: is no regular file; {WAY_OUT}")
+    found[name.as_posix()] = content.read()
+
+
+def _plain(data: bytes, place: str) -> bytes:
+    if not data.startswith(ZSTANDARD):
+        return data  # tarfile sees by itself whether it is gzip
+    if (program := shutil.which("zstd")) is None:
+        raise InputError(f"{place}: is zstd; install zstd, or have the builder write gzip")
+    done = subprocess.run([program, "-dcq"], input=data, capture_output=True, check=False)
+    if done.returncode:
+        raise InputError(f"{place}: {done.stderr.decode(errors='replace').strip()}; {WAY_OUT}")
+    return done.stdout
+
+
 def _safe(name: str, place: str) -> PurePosixPath:
-    path = PurePosixPath(name)
-    if path.is_absolute() or ".." in path.parts or "\\" in name or "\0" in name:
+    """The name as a path. Backslashes are systemd's to use in its own folders, not below /srv."""
+    path, slashed = PurePosixPath(name), PurePosixPath(name.replace("\\", "/"))
+    leads_out = path.is_absolute() or ".." in slashed.parts or "\0" in name
+    if leads_out or ("\\" in name and slashed.is_relative_to(HOME)):
         raise InputError(f"{place}: {name!r}: leads out of the image; {WAY_OUT}")
     return path
