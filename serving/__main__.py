@@ -90,6 +90,8 @@ def serve_with_workers(options: argparse.Namespace, verified: Bundle, shadow: "S
     """Several workers under a supervisor; the exit code."""
     if not hasattr(os, "fork"):
         raise InputError("arguments: --workers: this system has no fork; start several servers behind a proxy")
+    if options.grpc_port == 0:
+        raise InputError("arguments: --grpc-port: 0 would be another port in each worker; name one")
     from serving.workers import supervisor
 
     loop_factory = _loop_factory()  # imports what all workers then share

@@ -53,6 +53,8 @@ class Seat:
 
     def count(self, counters: Metrics) -> None:
         """Count on the board from now on."""
+        if len(self._place.sheet) != counters.sheet.bytes:
+            raise ValueError("a worker has other counters than the board has room for")
         counters.sheet.place(self._place.sheet)
 
     def ready(self, counters: Metrics, said: str = "") -> None:

@@ -18,6 +18,8 @@ from pathlib import Path
 import pytest
 
 from contracts.bundle import Bundle
+from serving.__main__ import main
+from serving.metrics import Histogram, Metrics
 from serving.workers import patience
 from serving.workers.board import ABSENT, READY, Board
 from serving.workers.seat import COURTESIES, Seat
@@ -332,6 +334,24 @@ def test_what_is_refused_is_refused_in_one_line_and_leaves_nobody(bundle: Bundle
         output, errors = process.communicate(timeout=30)
     assert (process.returncode, output, errors.count("\n")) == (2, "", 1)
     assert "port: is in use" in errors
+
+
+def test_a_port_that_each_worker_would_take_anew_is_refused(bundle: Bundle, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--bundle", str(bundle.path), "--workers", "2", "--grpc-port", "0"]) == 2
+    assert capsys.readouterr().err.startswith("arguments: --grpc-port: 0 would be another port in each worker; ")
+
+
+def test_a_worker_counts_what_the_board_has_room_for(bundle: Bundle) -> None:
+    counters, others = Metrics(bundle, "1"), Metrics(bundle, "1")
+    others.extend(Histogram((1.0,)))
+    board = Board(1, counters.sheet.bytes)
+    seat = Seat(board, 0, None, -1, -1)
+    seat.count(counters)
+    counters.answered("infer", 200)
+    counters.sheet.total([board.places[0].sheet])
+    assert counters.requests == {("infer", 200): 1}
+    with pytest.raises(ValueError, match="other counters"):
+        seat.count(others)
 
 
 def test_what_keeps_dying_is_started_ever_more_slowly(monkeypatch: pytest.MonkeyPatch) -> None:
