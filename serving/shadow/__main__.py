@@ -136,10 +136,12 @@ def _require_same_columns(primary: Manifest, loaded: bundle.Bundle) -> None:
 
 
 def _step_back() -> None:
-    """Whatever else wants to run on this machine goes first."""
+    """Whatever else wants to run on this machine goes first, and where memory runs out it is this process that goes."""
     os.nice(19)
     with suppress(AttributeError, OSError):  # on Linux there is less than the least priority
         os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
+    with suppress(OSError):
+        Path("/proc/self/oom_score_adj").write_text("1000")
 
 
 if __name__ == "__main__":

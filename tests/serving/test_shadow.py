@@ -126,6 +126,7 @@ def test_it_gives_way_to_everything_else(primary: Primary) -> None:
     fields = Path(f"/proc/{shadow}/stat").read_text().rpartition(")")[2].split()
     assert int(fields[16]) == 19
     assert os.sched_getscheduler(shadow) == os.SCHED_IDLE
+    assert Path(f"/proc/{shadow}/oom_score_adj").read_text() == "1000\n"
 
 
 def test_a_shadow_that_died_is_started_again(primary: Primary) -> None:
