@@ -2,7 +2,10 @@
 
 import asyncio
 import json
+import multiprocessing
+import time
 from collections import Counter
+from concurrent.futures import ProcessPoolExecutor
 
 from bench.load import RIGHT, Load, run
 from bench.reliability import answers, misuse, models, processes, questions, wire
@@ -21,7 +24,6 @@ GRACE_SECONDS = 3.0
 def scenario(setup: Setup) -> Result:
     """Everything at once, with one healthy client beside it."""
     bundle = models.write(setup.store("clients"))
-    oracle = Oracle(bundle.model)
     slow = setup.times(SLOW, 50)
     patience = BODY_SECONDS + GRACE_SECONDS
 
@@ -30,14 +32,18 @@ def scenario(setup: Setup) -> Result:
         await load.warm()
         quiet = await load.at(RATE, setup.seconds(10.0, 3.0))
         setup.say(f"{slow} slow clients")
-        drip = [asyncio.create_task(slow_client(server.port, number % 3)) for number in range(slow)]
-        bad = asyncio.create_task(asyncio.to_thread(misused, server.port, oracle))
-        while not all(task.done() for task in drip) or not bad.done():
+        drip = pool.submit(slow_clients, server.port, slow)
+        bad = pool.submit(misused, server.port, bundle.model)
+        while not drip.done() or not bad.done():
             await load.at(RATE, 1.0)
         await load.settle()
-        return load, quiet, [await task for task in drip], await bad
+        return load, quiet, drip.result(), bad.result()
 
-    with processes.serving(bundle.path) as server:
+    # In processes of their own: the healthy client must not wait for them on its own side.
+    spawn = multiprocessing.get_context("spawn")
+    with processes.serving(bundle.path) as server, ProcessPoolExecutor(2, spawn) as pool:
+        for ready in [pool.submit(time.sleep, 0.5) for _ in range(2)]:
+            ready.result()
         before = processes.descriptors(server.pid)
         load, quiet, slow_ends, wrong = run(scene)
         load.close()
@@ -59,6 +65,15 @@ def scenario(setup: Setup) -> Result:
     )
     details: dict[str, object] = {"slow": dict(Counter(slow_ends)), "wrong": wrong, "reasons": dict(load.tally.reasons)}
     return Result("clients", load_said, tuple(findings), details=details)
+
+
+def slow_clients(port: int, count: int) -> list[str]:
+    """So many of them at once; how each ended."""
+
+    async def scene() -> list[str]:
+        return list(await asyncio.gather(*(slow_client(port, number % 3) for number in range(count))))
+
+    return asyncio.run(scene())
 
 
 async def slow_client(port: int, kind: int) -> str:
@@ -88,8 +103,9 @@ async def slow_client(port: int, kind: int) -> str:
     return f"{answer[0].status}" if answer else "an end without an answer"
 
 
-def misused(port: int, oracle: Oracle) -> list[str]:
+def misused(port: int, model: bytes) -> list[str]:
     """Every bad request on a connection of its own; what did not get what it must."""
+    oracle = Oracle(model)
     return [f"{case.name}: {reason}" for case in misuse.all_of() if (reason := fault(port, case, oracle))]
 
 

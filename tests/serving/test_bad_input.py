@@ -45,10 +45,10 @@ def test_nothing_that_was_sent_comes_back(server: Server) -> None:
         assert secret.encode() not in answer.body
 
 
-def test_after_all_of_it_the_server_is_as_it_was(server: Server, oracle: Oracle) -> None:
+def test_after_all_of_it_the_server_is_as_it_was(server: Server, bundle: Bundle) -> None:
     before = processes.memory(server.pid)
     for _ in range(3):
-        assert clients.misused(server.port, oracle) == []
+        assert clients.misused(server.port, bundle.model) == []
     assert processes.memory(server.pid) - before < 30
     assert server.process.poll() is None
     assert server.metrics()["ml_inference_inflight{}"] == 0
