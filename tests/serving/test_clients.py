@@ -258,7 +258,7 @@ def test_a_person_asks_the_model_on_its_page(url: str, bundle: Bundle, tmp_path:
 def test_the_page_of_another_kind_of_model(task: str, tmp_path: Path) -> None:
     bundle = bundles.write(tmp_path / "store", task=task)
     with servers.running(bundle.path) as server, browser.opened(tmp_path / "profile") as page:
-        page.open(f"{server.url}/docs", dark=True, width=400)
+        page.open(f"{server.url}/docs/?x=/y#z", dark=True, width=400)
         page.until(OPENED)
         press(page, "predict")
         numbers = page.run(f"[...{ANSWER}.querySelectorAll('.number')].map(number => Number(number.textContent))")
