@@ -49,24 +49,31 @@ class Carried(Struct, frozen=True):
 
 
 async def highest_rate(setup: Setup, load: Load, server: Server, first: float, seconds: float) -> Carried:
-    """Step up until an answer is missing or the latency budget is broken, then once between the last two steps."""
-    service = setup.budgets.service
+    """Step up until an answer is missing or the latency budget is broken, twice in a row, then in smaller steps."""
     best, rate, step = Carried(0.0, 0.0, 0.0, 0.0), first, 1.5
     while True:
-        used = processes.cpu(server.pid)
-        begin, end = await load.at(rate, seconds)
-        busy = (processes.cpu(server.pid) - used) / seconds
-        await load.settle()
-        ends = load.tally.ends(begin, end)
-        p50, p99 = load.tally.quantile(0.5, begin, end), load.tally.quantile(0.99, begin, end)
-        kept = set(ends) == {RIGHT} and p50 <= service.latency_p50_ms and p99 <= service.latency_p99_ms
-        setup.say(f"{rate:,.0f}/s: p50 {p50:.1f} ms, p99 {p99:.1f} ms, server {busy:.0%}{'' if kept else ': too much'}")
-        if kept:
-            best = Carried(rate, p50, p99, busy)
-        elif step > 1.3 and best.rate:
-            step, rate = 1.15, best.rate
-        elif best.rate or rate < 1:
-            return best
-        else:
+        tried = await _carried(setup, load, server, rate, seconds) or await _carried(setup, load, server, rate, seconds)
+        if tried:
+            best = tried
+        elif not best.rate and rate > 1:
             rate /= 4  # it was too much from the start
+        elif step > 1.3:
+            step, rate = 1.15, best.rate
+        else:
+            return best
         rate *= step
+
+
+async def _carried(setup: Setup, load: Load, server: Server, rate: float, seconds: float) -> Carried | None:
+    """Ask at this rate; None when the budget is broken."""
+    used = processes.cpu(server.pid)
+    begin, end = await load.at(rate, seconds)
+    busy = (processes.cpu(server.pid) - used) / seconds
+    await load.settle()
+    service = setup.budgets.service
+    p50, p99 = load.tally.quantile(0.5, begin, end), load.tally.quantile(0.99, begin, end)
+    kept = (
+        set(load.tally.ends(begin, end)) == {RIGHT} and p50 <= service.latency_p50_ms and p99 <= service.latency_p99_ms
+    )
+    setup.say(f"{rate:,.0f}/s: p50 {p50:.1f} ms, p99 {p99:.1f} ms, server {busy:.0%}{'' if kept else ': too much'}")
+    return Carried(rate, p50, p99, busy) if kept else None
