@@ -18,6 +18,10 @@ ARGS ?=
 # The model that serve, loadtest and image work on: the last one trained, unless BUNDLE names another folder.
 BUNDLE ?= $(shell sed -n 's/.*"path": *"\([^"]*\)".*/\1/p' data/bundles/latest.json 2>/dev/null)
 LAYOUT ?= data/registry
+# Who builds the container, and on what: docker, podman or buildah, the first that works, or none (docs/image.md).
+BUILDER ?= auto
+BASE ?=
+GRPC ?=
 export VENV VENV_SERVE VENV_VALIDATE VENV_CLIENTS TOOLS TORCH
 
 # Nothing here tells anybody that it runs.
@@ -98,8 +102,12 @@ loadtest: environment-train bundle ## load the server that `make serve` runs and
 ##@ The way to production
 
 .PHONY: image
-image: environment-train bundle ## the bundle and its server as an image in an OCI layout; prints version@digest
-	@$(RUN) release image --bundle $(BUNDLE) --layout $(LAYOUT) $(ARGS)
+image: environment-train bundle ## the bundle and its server as a container in an OCI layout; prints version@digest (BUILDER BASE GRPC=1)
+	@$(RUN) release image --bundle $(BUNDLE) --layout $(LAYOUT) --builder $(BUILDER) $(if $(BASE),--base $(BASE)) $(if $(GRPC),--grpc) $(ARGS)
+
+.PHONY: sbom
+sbom: environment-train ## list what is in IMAGE (version@sha256:...), as SPDX, attached to it
+	@$(RUN) release sbom --image $(or $(IMAGE),$(error sbom: say of which: IMAGE=version@sha256:..., as `make image` prints it)) --layout $(LAYOUT) $(ARGS)
 
 .PHONY: promote
 promote: environment-train kustomize ## put IMAGE (version@sha256:...) into ENV, as a branch with a one-line change

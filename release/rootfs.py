@@ -142,6 +142,7 @@ def record(root: Root) -> None:
             owners[line] = listing.stem.partition(":")[0]
     taken = {name for file in root.taken for name in (str(file), str(file).removeprefix("/usr"), f"/usr{file}")}
     names = {owners[name] for name in taken if name in owners}
+    names |= {"ca-certificates"} if CERTIFICATES in root.taken else set()  # made by it, listed nowhere
     for stanza in (DPKG / "status").read_text(encoding="utf-8").split("\n\n"):
         found = re.search(r"^Package: (.+)$", stanza, re.MULTILINE)
         if found and found[1] in names:

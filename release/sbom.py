@@ -57,9 +57,9 @@ def make(image: Image, layout: Layout, program: str) -> bytes:
     """The bill of materials of the image, as SPDX in JSON. Its time and its name for itself differ each time."""
     with tempfile.TemporaryDirectory(prefix="sbom-") as folder:
         alone = _alone(image, layout, Path(folder) / image.title)
-        command = [program, "scan", f"oci-dir:{alone}", "--output", "spdx-json", "--quiet"]
+        command = [program, "scan", f"oci-dir:{alone}", "--output", "spdx-json"]
         command += ["--source-name", image.title, "--source-version", str(image.pin)]
-        environment = {**os.environ, "SYFT_CHECK_FOR_APP_UPDATE": "false"}
+        environment = {**os.environ, "SYFT_CHECK_FOR_APP_UPDATE": "false", "NO_COLOR": "1"}
         done = subprocess.run(command, env=environment, capture_output=True, check=False)
     if done.returncode:
         said = done.stderr.decode(errors="replace").strip().splitlines()
@@ -98,11 +98,9 @@ def read(document: bytes, place: str) -> Document:
 
 
 def _alone(image: Image, layout: Layout, folder: Path) -> Path:
-    """A layout with this one image: syft takes no other."""
+    """A layout with this one image, which is what syft takes; it follows no links."""
     atomic.write_text(folder / "oci-layout", '{"imageLayoutVersion":"1.0.0"}')
     atomic.write_bytes(folder / "index.json", encode(Index(manifests=(subject(image, layout),))))
-    (folder / "blobs" / "sha256").mkdir(parents=True)
     for digest in (image.digest, image.manifest.config.digest, *(layer.digest for layer in image.manifest.layers)):
-        name = digest.removeprefix("sha256:")
-        (folder / "blobs" / "sha256" / name).symlink_to((layout.path / "blobs" / "sha256" / name).absolute())
+        atomic.write_bytes(folder / "blobs" / "sha256" / digest.removeprefix("sha256:"), layout.blob(digest))
     return folder

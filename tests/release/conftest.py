@@ -36,3 +36,20 @@ def shared(tmp_path, seed, images) -> Repository:
 def repository(request) -> Repository:
     """Both: what is promised holds with an origin and without one."""
     return request.getfixturevalue(request.param)
+
+
+@pytest.fixture
+def programs(tmp_path, monkeypatch):
+    """A PATH of its own, into which programs can be put."""
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    for name in ("cp", "cat", "touch", "sh", "env", "git"):
+        (folder / name).symlink_to(shutil.which(name))
+    monkeypatch.setenv("PATH", str(folder))
+    monkeypatch.setenv("TOOLS", str(tmp_path / "tools"))
+
+    def put(name, script):
+        (folder / name).write_text(f"#!/bin/sh\n{script}\n")
+        (folder / name).chmod(0o755)
+
+    return put

@@ -1,4 +1,4 @@
-"""What serving/Dockerfile promises, read from it; building it needs a builder and a network."""
+"""What serving/Dockerfile promises, read from it; tests/release/test_container_runs.py builds and runs it."""
 
 import json
 import re
@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from release import image
+from release import container, image
 
 INSTRUCTION = re.compile(r"^([A-Z]+) (.*)$")
 
@@ -40,33 +40,53 @@ def test_it_starts_the_server_without_a_shell_and_leaves_health_to_the_platform(
 
 
 def test_it_is_arranged_as_the_image_that_the_release_builds_without_a_builder(
-    last_stage: dict[str, list[str]],
+    instructions: list[tuple[str, str]], last_stage: dict[str, list[str]]
 ) -> None:
     assert last_stage["USER"] == [f"{image.USER}:{image.USER}"]
-    assert last_stage["WORKDIR"] == [f"/{image.HOME}"]
+    runtime = instructions.index(("FROM", "scratch AS runtime"))
+    assert ("WORKDIR", f"/{image.HOME}") in instructions[runtime:]
 
 
 def test_it_says_what_it_holds(last_stage: dict[str, list[str]]) -> None:
     (labels,) = last_stage["LABEL"]
-    assert set(re.findall(r"([a-z.]+)=", labels)) == {
-        "org.opencontainers.image.title",
-        "org.opencontainers.image.version",
-        "org.opencontainers.image.revision",
-        "ml.bundle.digest",
-    }
+    assert set(re.findall(r"([a-z.]+)=", labels)) == {*image.LABELS, "org.opencontainers.image.base.name"}
 
 
-def test_the_base_is_the_builders_to_choose_and_the_bundle_is_verified(instructions: list[tuple[str, str]]) -> None:
-    assert {value.split(" AS ")[0] for name, value in instructions if name == "FROM"} == {"${BASE}"}
-    verified = [value for name, value in instructions if name == "RUN" and "verify_golden" in value]
-    assert len(verified) == 1
-    assert "bundle.load('bundle', '${BUNDLE_DIGEST" in verified[0]
+def test_the_base_is_the_builders_to_choose_and_nothing_of_it_comes_along_unseen(
+    instructions: list[tuple[str, str]],
+) -> None:
+    stages = [value.partition(" AS ") for name, value in instructions if name == "FROM"]
+    assert [(base, name) for base, _, name in stages] == [
+        ("${BASE}", "packages"),
+        ("${BASE}", "code"),
+        ("scratch", "runtime"),
+        ("runtime", "verified"),
+        ("runtime", ""),
+    ]
+
+
+def test_what_runs_after_the_base_needs_no_shell_and_verifies_the_bundle(instructions: list[tuple[str, str]]) -> None:
+    scratch = next(place for place, (_, value) in enumerate(instructions) if value.startswith("scratch"))
+    (run,) = [value for name, value in instructions[scratch:] if name == "RUN"]
+    program, flag, script = json.loads(run)
+    assert (program, flag) == ("python", "-c")
+    assert "bundle.load('bundle', os.environ.get('BUNDLE_DIGEST')" in script
+    assert ".verify_golden()" in script
+
+
+def test_where_packages_come_from_is_mounted_and_never_copied(instructions: list[tuple[str, str]]) -> None:
+    (install,) = [value for name, value in instructions if name == "RUN" and "pip install" in value]
+    assert re.findall(r"--mount=type=secret,id=(\S+),target=(\S+)", install) == [
+        ("pip.conf", "/etc/pip.conf"),
+        ("ca.crt", container.CERTIFICATE),
+    ]
+    assert not [value for name, value in instructions if name in ("ARG", "ENV") and re.search("PIP|INDEX", value)]
 
 
 def test_it_copies_only_what_is_sent_to_the_builder(root: Path, instructions: list[tuple[str, str]]) -> None:
-    allowed = {
-        line[1:] for line in (root / ".dockerignore").read_text(encoding="utf-8").splitlines() if line.startswith("!")
-    }
-    copied = {value.split()[0] for name, value in instructions if name == "COPY" and "--from=" not in value}
-    assert {source.split("/")[0] for source in copied - {"${BUNDLE}"}} <= allowed
+    lines = (root / ".dockerignore").read_text(encoding="utf-8").splitlines()
+    allowed = {line[1:] for line in lines if line.startswith("!")}
+    words = [value.split()[:-1] for name, value in instructions if name == "COPY" and "--from=" not in value]
+    copied = {source for sources in words for source in sources} - {"${BUNDLE}"}
+    assert {source for source in copied if not {source, source.split("/")[0]} & allowed} == set()
     assert "data/bundles" in allowed
