@@ -53,6 +53,7 @@ def scenario(setup: Setup) -> Result:
             note(
                 "highest rate within the budget", f"{found.rate:,.0f} requests/s (server {found.busy:.0%} of its core)"
             ),
+            note("the clients themselves came late by at most", f"{load.tally.stall * 1000:.0f} ms"),
             *findings(load.tally, samples, setup.budgets.service.latency_p99_ms),
             none_of("answers of 5xx by the server's count", int(sum(v for k, v in counted.items() if _is_5xx(k)))),
         ),
