@@ -121,7 +121,7 @@ class Load:
             if now - swept > 0.05:
                 self._sweep(now)
                 swept = now
-            # Timers go by milliseconds; the last one is spent on looking at the clock, or latencies would hold their error.
+            # Timers go by milliseconds; the last one is spent on looking at the clock, or latencies would be off by it.
             wait = start + sent / rate - perf_counter()
             await asyncio.sleep(wait - 0.001 if wait > 0.002 else 0)
         return first, first + max(1, round(seconds))
