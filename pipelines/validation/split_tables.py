@@ -16,7 +16,11 @@ def opened(splits: Mapping[str, ds.Dataset]) -> Iterator[duckdb.DuckDBPyConnecti
         connection = duckdb.connect(config={"temp_directory": spill, **limits})
         try:
             for name, split in splits.items():
-                connection.register(name, split)
+                if isinstance(split, ds.FileSystemDataset):
+                    # DuckDB reads the files itself: asked through pyarrow, that would read far ahead of it.
+                    connection.from_parquet(list(split.files)).create_view(name)
+                else:
+                    connection.register(name, split)
             yield connection
         finally:
             connection.close()
