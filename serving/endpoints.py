@@ -6,7 +6,7 @@ import msgspec
 
 import serving
 from contracts.bundle import Bundle
-from serving import invocations, metrics, openapi, page, problems, protocol
+from serving import invocations, metrics, openapi, page, problems, protocol, replies
 from serving.application import METADATA, PREDICT, Application, Finish, Guard, Route, served_version
 from serving.batching import Answers, Batcher
 from serving.exchange import Problem, Request
@@ -35,7 +35,7 @@ def inference(
     routes = {**_health(readiness)}
     about = {"name": "slipway", "version": serving.__version__, "extensions": protocol.EXTENSIONS}
     routes["/v2"] = _fixed("server", msgspec.json.encode(about), METADATA)
-    metadata = protocol.metadata(model.manifest, served_version(bundle), bundle.digest)
+    metadata = replies.metadata(model.manifest, served_version(bundle), bundle.digest)
     wanted = _when_ready(readiness, {"name": name, "ready": True})
     ready = Route("model_ready", "GET", wanted)
     infer = Route("infer", "POST", accept=Inference(model, batcher, limits), scope=PREDICT)
@@ -61,7 +61,7 @@ class Inference:
     def __init__(self, model: Model, batcher: Batcher, limits: Limits) -> None:
         self._batcher, self._rows = batcher, limits.rows
         self._inputs = {column.name: column for column in model.manifest.inputs}
-        self._replies = protocol.Replies(model.manifest, served_version(model.bundle), model.bundle.digest)
+        self._replies = replies.Replies(model.manifest, served_version(model.bundle), model.bundle.digest)
 
     def __call__(self, request: Request, request_id: str, finish: Finish) -> None:
         """Answer under the body's `id`, else under the request's."""

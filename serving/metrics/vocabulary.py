@@ -6,8 +6,6 @@ OTHER = "other"
 ROUTES = (
     "infer",
     "invocations",
-    "grpc_infer",
-    "grpc",
     "server",
     "live",
     "ready",
