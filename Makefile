@@ -16,7 +16,7 @@ PORT ?= 8080
 ENV ?= staging
 ARGS ?=
 # The model that serve, loadtest and image work on: the last one trained, unless BUNDLE names another folder.
-BUNDLE ?= $(shell sed -n 's/.*"path": *"\([^"]*\)".*/\1/p' data/bundles/latest.json 2>/dev/null)
+BUNDLE ?= $(shell sed -n 's/.*"path": *"\([^"]*\)".*/data\/bundles\/\1/p' data/bundles/latest.json 2>/dev/null)
 LAYOUT ?= data/registry
 # Who builds the container, and on what: docker, podman or buildah, the first that works, or none (docs/image.md).
 BUILDER ?= auto
