@@ -50,8 +50,8 @@ def children(pid: int) -> list[int]:
 
 
 def workers(service: Running) -> list[int]:
-    """Those that answer clients: the port that clients use is open in them."""
-    return [pid for pid in children(service.process.pid) if service.port in sockets(pid, "0A")]
+    """Those that answer clients: of the service's ports, the one for clients is open in them."""
+    return [pid for pid in children(service.process.pid) if sockets(pid, "0A") == [service.port]]
 
 
 def sockets(pid: int, state: str) -> list[int]:
