@@ -80,15 +80,12 @@ class Application:
     def handle(self, request: Request, reply: Reply) -> None:
         """Answer a request: `reply` is called once, now or later in this thread. Raises nothing."""
         asked = Asked(self, request, reply)
+        route = asked.route
         try:
-            route = self.routes.get(request.path)
             if route is None:
-                route = self._other_spelling(request.path)
-            asked.route = route
-            if request.method != route.method and not (request.method == "HEAD" and route.method == "GET"):
-                allowed = b"GET, HEAD" if route.method == "GET" else route.method.encode()
-                detail = f"{request.path} takes {allowed.decode()}"
-                raise Problem(405, "method_not_allowed", detail, headers=((b"allow", allowed),))
+                route = asked.route = self._other_spelling(request.path)
+            if request.method != route.method:
+                _require_method(request, route)
             if route.scope and self._guard is not None:
                 self._guard.check(request.headers, route.scope)
             if route.accept is not None:
@@ -152,6 +149,14 @@ class Application:
         raise Problem(404, "not_found", f"there is nothing at this path; there is {known}")
 
 
+def _require_method(request: Request, route: Route) -> None:
+    if request.method == "HEAD" and route.method == "GET":
+        return
+    allowed = b"GET, HEAD" if route.method == "GET" else route.method.encode()
+    detail = f"{request.path} takes {allowed.decode()}"
+    raise Problem(405, "method_not_allowed", detail, headers=((b"allow", allowed),))
+
+
 class Asked:
     """A request on its way through the application; `finish` ends it, once."""
 
@@ -162,7 +167,7 @@ class Asked:
         self._application = application
         self._reply: Reply | None = reply
         self.request_id = application.request_id(request.headers)
-        self.route: Route | None = None
+        self.route: Route | None = application.routes.get(request.path)
 
     def finish(self, result: Result) -> None:
         """Answer with a body, or with why there is none."""

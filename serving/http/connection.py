@@ -121,7 +121,7 @@ class Connection(asyncio.Protocol):
 
     def _read(self, data: bytes) -> None:
         parser = self._parser
-        before = (parser.requests, parser.phase)
+        requests, phase = parser.requests, parser.phase
         try:
             parser.feed(data)
         except Problem as problem:
@@ -129,7 +129,7 @@ class Connection(asyncio.Protocol):
             return
         if self._closing:
             return
-        if (parser.requests, parser.phase) != before and self._readable:
+        if (parser.requests != requests or parser.phase != phase) and self._readable:
             self.deadline = self._server.now() + self._patience()
         if len(self._slots) >= self._server.limits.pipelined and not self._paused:
             self._paused = True
