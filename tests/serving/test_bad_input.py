@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -68,3 +69,21 @@ def test_five_hundred_slow_clients_are_told_so_and_cost_the_others_nothing(bundl
 
     with processes.serving(bundle.path) as server:
         assert asyncio.run(scene(server)) == ["408"] * 500
+
+
+def test_a_row_on_which_the_graph_gives_up_costs_nobody_else_and_is_not_in_the_log(tmp_path: Path) -> None:
+    brittle = models.write(tmp_path, brittle=True)
+    secret = 77_345_678  # an age that its table does not have
+    bodies = [questions.document(misuse.ROWS | {"age": [3, secret if number == 5 else 4]}) for number in range(10)]
+    server = processes.start(brittle.path)
+    try:
+        with wire.connect(server.port) as connection:  # in one packet, so that they share a batch
+            wire.send(connection, [b"".join(questions.request(body) for body in bodies)])
+            heard = wire.listen(connection, 10, 10.0)
+        assert heard.statuses == [200] * 5 + [500] + [200] * 4
+        assert str(secret).encode() not in heard.answers[5].body
+    finally:
+        server.process.terminate()
+        output, errors = server.process.communicate(timeout=30)
+    assert str(secret) not in output + errors
+    assert errors.count("\n") == 1  # the failure, by its kind and place
