@@ -179,7 +179,8 @@ def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop]:
 
 
 def _say(line: str) -> None:
-    print(line, flush=True)
+    with contextlib.suppress(BrokenPipeError):  # that nobody listens is no reason to end otherwise
+        print(line, flush=True)
 
 
 if __name__ == "__main__":
