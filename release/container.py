@@ -90,7 +90,7 @@ def build(builder: str, bundle: Path, layout: Layout, root: Path, recipe: Recipe
             **({"BASE": recipe.base} if recipe.base else {}),
             **({"GRPC": "1"} if recipe.grpc else {}),
         }
-        tag = f"{labels[TITLE_LABEL]}:{labels[VERSION_LABEL]}-{bundles.short(verified.digest)[:12]}"
+        tag = f"{labels[TITLE_LABEL].lower()}:{labels[VERSION_LABEL]}-{bundles.short(verified.digest)[:12]}"
         command = [builder, "build", "--file", str(context / DOCKERFILE), "--tag", tag]
         command += ["--iidfile", str(folder / "id"), *_without_times(builder)]
         command += [f"--build-arg={key}={value}" for key, value in arguments.items()]

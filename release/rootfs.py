@@ -36,12 +36,9 @@ FOLDERS_LEFT_OUT = (
     *("*/tests", "*/*/tests", "*/*/*/tests", "*/*/*/*/tests", "bin", "*/__pycache__"),
     *(f"onnxruntime/{name}" for name in ("backend", "datasets", "quantization", "tools", "transformers")),
 )
-NAME_SERVICE = (
-    "libnss_files.so.2",
-    "libnss_dns.so.2",
-    "libresolv.so.2",
-)  # by name; in libc since 2.34
-LOADED_BY_NAME = ("libgcc_s.so.1",)
+# Loaded by name, so that no loader lists them: names of hosts (in libc itself since 2.34) and the end of threads.
+LOADED_BY_NAME = ("libnss_files.so.2", "libnss_dns.so.2", "libresolv.so.2", "libgcc_s.so.1")
+PROGRAMS = (Path("/usr/local/bin"), Path("/usr/bin"))  # the PATH of serving/Dockerfile
 CERTIFICATES = Path("/etc/ssl/certs/ca-certificates.crt")
 DPKG = Path("/var/lib/dpkg")
 
@@ -73,12 +70,19 @@ class Root:
                 place.chmod(here.stat().st_mode & 0o755)
                 self.taken.add(here)
 
-    def write(self, path: str, text: str, mode: int = 0o644) -> None:
+    def write(self, path: str, text: str) -> None:
         """Put a file of our own there."""
         place = self.target / path
         place.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
         place.write_text(text, encoding="utf-8")
-        place.chmod(mode)
+        place.chmod(0o644)
+
+    def link(self, path: str, to: Path) -> None:
+        """Put a symbolic link of our own there, unless the name is taken."""
+        place = self.target / path
+        place.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+        if not os.path.lexists(place):
+            place.symlink_to(to)
 
 
 def thin(packages: Path) -> None:
@@ -99,8 +103,8 @@ def python(root: Root) -> None:
         if (interpreter.parent / name).exists():
             root.take(interpreter.parent / name)
     root.take(interpreter)
-    if not (interpreter.parent / "python").exists():  # the name that the image's entry point calls
-        (root.target / interpreter.parent.relative_to("/") / "python").symlink_to(interpreter.name)
+    if interpreter.parent not in PROGRAMS or not (interpreter.parent / "python").exists():
+        root.link("usr/bin/python", interpreter)  # what the image's entry point calls
     for file in _standard_library():
         root.take(file)
     _compile(root.target / STANDARD_LIBRARY.relative_to("/"), root.target)
@@ -112,7 +116,7 @@ def libraries(root: Root, packages: Path) -> None:
     ours = [file for file in packages.rglob("*") if ".so" in file.suffixes and file.is_file()]
     wanted = {library for file in (Path(sys.executable), *modules, *ours) for library in _loads(file)}
     folders = {library.parent for library in wanted}
-    wanted.update(folder / name for folder in folders for name in (*NAME_SERVICE, *LOADED_BY_NAME))
+    wanted.update(folder / name for folder in folders for name in LOADED_BY_NAME)
     for library in sorted(wanted):
         if not library.is_relative_to(packages) and library.exists():
             root.take(library)

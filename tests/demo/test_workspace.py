@@ -13,7 +13,7 @@ from demo.workspace import Workspace, git
 @pytest.fixture
 def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, environments: dict[str, Path]) -> Path:
     """A repository on a branch of the user's, with a committed and an uncommitted file."""
-    variables = {"train": "VENV", "serve": "VENV_SERVE", "validate": "VENV_VALIDATE"}
+    variables = {"train": "VENV", "serve": "VENV_SERVE", "validate": "VENV_VALIDATE", "clients": "VENV_CLIENTS"}
     for name, python in environments.items():
         monkeypatch.setenv(variables[name], str(python.parents[1]))
     root = tmp_path / "mine"

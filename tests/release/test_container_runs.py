@@ -1,6 +1,7 @@
 """The container itself, built by the builder that is here and run by runc with nothing allowed to it."""
 
 import os
+import subprocess
 
 import pytest
 
@@ -29,7 +30,8 @@ def real(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PIP_TRUSTED_HOST", CANARY)
         built = container.build(builder, made.path, layout, ROOT, container.Recipe(base=base))
-    return layout, built, hardened.unpack(layout, built, folder / "root"), made
+    yield layout, built, hardened.unpack(layout, built, folder / "root"), made
+    subprocess.run([builder, "rmi", f"{built.title}:{built.pin.tag}"], capture_output=True, check=False)
 
 
 @pytest.mark.slow
@@ -84,10 +86,10 @@ def test_a_container_has_no_trace_of_where_its_packages_came_from_and_comes_out_
     assert CANARY.encode() not in layout.blob(built.manifest.config.digest) + layout.blob(built.digest)
     assert not [path for path in root.rglob("*") if path.is_file() and CANARY.encode() in path.read_bytes()]
     other = Layout.create(tmp_path / "registry")
-    again = container.build(container.find("auto"), made.path, other, ROOT, container.Recipe(base=os.environ["BASE"]))
+    builder = container.find("auto")
+    again = container.build(builder, made.path, other, ROOT, container.Recipe(base=os.environ["BASE"]))
     assert again.digest == built.digest
     fourth = tiny.write(tmp_path / "bundles", shift=0.5, version="4")
-    following = container.build(
-        container.find("auto"), fourth.path, other, ROOT, container.Recipe(base=os.environ["BASE"])
-    )
+    following = container.build(builder, fourth.path, other, ROOT, container.Recipe(base=os.environ["BASE"]))
+    subprocess.run([builder, "rmi", f"{following.title}:{following.pin.tag}"], capture_output=True, check=False)
     assert following.manifest.layers[:-1] == built.manifest.layers[:-1], "a new bundle is one new layer"

@@ -71,7 +71,7 @@ def test_an_environment_of_somebody_else_is_left_alone(root, tmp_path):
 def test_an_unknown_environment_is_one_line(root):
     done = run(root, "moon")
     assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr == "requirements: moon: no such environment; known: train, serve, validate\n"
+    assert done.stderr == "requirements: moon: no such environment; known: train, serve, validate, clients\n"
 
 
 def test_a_python_that_nobody_has_is_one_line(tmp_path):
