@@ -286,7 +286,8 @@ def _read_files(path: Path) -> dict[str, bytes]:
     if missing := sorted(allowed - found):
         raise BundleError(f"{path}: {missing[0]}: is missing; build or fetch the bundle again")
     if foreign := sorted(found - allowed - {SIGNATURE}):
-        raise BundleError(f"{path}: {foreign[0]}: does not belong in a bundle; remove it")
+        # In one line, whatever is in the name.
+        raise BundleError(f"{path}: {ascii(foreign[0])[1:-1]}: does not belong in a bundle; remove it")
     files = {}
     for name in sorted(found):
         file = path / name
@@ -301,7 +302,7 @@ def _read_files(path: Path) -> dict[str, bytes]:
 def _decode(path: Path, files: dict[str, bytes], kind: type[T]) -> T:
     try:
         document = msgspec.json.decode(files[path.name], type=kind)
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise BundleError(f"{path}: {error}; build or fetch the bundle again") from error
     if document.format != FORMAT:
         raise BundleError(f"{path}: format: is {document.format}, this version reads {FORMAT}; build the bundle again")

@@ -1,6 +1,11 @@
 """The parts of one serving process put together, for whichever fronts are to carry it."""
 
 import argparse
+import os
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from msgspec import Struct
@@ -22,6 +27,7 @@ if TYPE_CHECKING:
     from serving.shadow import Shadow
 
 MANAGEMENT_LIMITS = Limits(connections=100, body_bytes=1024)
+GOLDEN_SECONDS = 20.0  # a start takes half a second; a graph may also be made never to end
 
 
 class Site(Struct, frozen=True, kw_only=True):
@@ -70,8 +76,9 @@ def assemble(
         queue=options.queue_requests,
         deadline_seconds=options.deadline_seconds,
     )
-    model = Model(verified, options.threads)
-    model.verify_golden()
+    with _in_time(verified):
+        model = Model(verified, options.threads)
+        model.verify_golden()
     readiness, counters = Readiness(), Metrics(verified, served_version(verified))
     batcher = Batcher(model, counters, limits, scheduler, together=options.batching)
     if shadow:
@@ -85,3 +92,21 @@ def assemble(
         batcher=batcher,
         limits=limits,
     )
+
+
+@contextmanager
+def _in_time(verified: Bundle) -> Iterator[None]:
+    """Refuse a graph that does not come to an end: nothing can call it off, so the process ends in its midst."""
+
+    def refuse() -> None:
+        reason = f"its golden rows are not answered after {GOLDEN_SECONDS:g} s"
+        print(f"{verified.path}/model.onnx: {reason}; build the bundle again", file=sys.stderr, flush=True)
+        os._exit(2)
+
+    timer = threading.Timer(GOLDEN_SECONDS, refuse)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()

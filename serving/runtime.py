@@ -130,7 +130,9 @@ def _session(bundle: Bundle, threads: int) -> ort.InferenceSession:
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
-    options.log_severity_level = 3  # onnxruntime's warnings are about its own optimisations
+    # Only what ends the process. The errors come as exceptions, too; as log lines they would hold values of a request.
+    options.log_severity_level = 4
+    ort.set_default_logger_severity(4)
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # spinning starves a pod's neighbours
     try:
         # From bytes, never from a path: onnxruntime then refuses external data of every kind.
