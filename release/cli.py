@@ -38,9 +38,8 @@ def _image(options: argparse.Namespace) -> int:
         recipe = container.Recipe(base=options.base, grpc=options.grpc, pip_conf=options.pip_conf)
         built = container.build(builder, options.bundle, layout, options.repository, recipe)
         size = sum(layer.size for layer in built.manifest.layers) / 1e6
-        print(
-            f"{container.DOCKERFILE} built by {builder}: {built.title.lower()}:{built.pin.tag} there, {size:.1f} MB to pull"
-        )
+        name = f"{built.title.lower()}:{built.pin.tag}"
+        print(f"{container.DOCKERFILE} built by {builder}: {name} there, {size:.1f} MB to pull")
     else:
         if options.builder == container.ANY:
             print("no docker daemon, podman or buildah: code and bundle alone, to run where Python is (docs/image.md)")

@@ -1,6 +1,7 @@
 """The container itself, built by the builder that is here and run by runc with nothing allowed to it."""
 
 import os
+import shutil
 import subprocess
 
 import pytest
@@ -26,18 +27,21 @@ def real(tmp_path_factory):
         pytest.skip(f"the container is built and run only where there is: {'; '.join(lacks)}")
     folder = tmp_path_factory.mktemp("container")
     made = tiny.write(folder / "bundles")
+    code = folder / "code"  # as it is now, whatever is edited meanwhile
+    for name in ("contracts", "serving", "requirements", "release"):
+        shutil.copytree(ROOT / name, code / name, ignore=shutil.ignore_patterns("__pycache__"))
     layout = Layout.create(folder / "registry")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PIP_TRUSTED_HOST", CANARY)
-        built = container.build(builder, made.path, layout, ROOT, container.Recipe(base=base))
-    yield layout, built, hardened.unpack(layout, built, folder / "root"), made
+        built = container.build(builder, made.path, layout, code, container.Recipe(base=base))
+    yield layout, built, hardened.unpack(layout, built, folder / "root"), made, code
     subprocess.run([builder, "rmi", f"{built.title}:{built.pin.tag}"], capture_output=True, check=False)
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(1200)
 def test_a_container_serves_with_nothing_allowed_to_it(real):
-    layout, built, root, made = real
+    layout, built, root, made, _ = real
     with hardened.running(layout, built, root) as running:
         (name, answers), *_ = running.predict(made).items()
         assert answers == pytest.approx(made.golden.outputs[name], rel=made.golden.relative_tolerance)
@@ -56,7 +60,7 @@ def test_a_container_serves_with_nothing_allowed_to_it(real):
 @pytest.mark.slow
 @pytest.mark.timeout(1200)
 def test_a_container_holds_python_the_servers_packages_and_nothing_that_builds_or_trains(real):
-    _, _, root, _ = real
+    root = real[2]
     programs = {
         path.name
         for folder in ("bin", "usr/bin", "usr/local/bin", "sbin", "usr/sbin")
@@ -81,15 +85,15 @@ def test_a_container_holds_python_the_servers_packages_and_nothing_that_builds_o
 @pytest.mark.slow
 @pytest.mark.timeout(1200)
 def test_a_container_has_no_trace_of_where_its_packages_came_from_and_comes_out_the_same_again(real, tmp_path):
-    layout, built, root, made = real
+    layout, built, root, made, code = real
     assert not list(root.rglob("pip.conf"))
     assert CANARY.encode() not in layout.blob(built.manifest.config.digest) + layout.blob(built.digest)
     assert not [path for path in root.rglob("*") if path.is_file() and CANARY.encode() in path.read_bytes()]
     other = Layout.create(tmp_path / "registry")
     builder = container.find("auto")
-    again = container.build(builder, made.path, other, ROOT, container.Recipe(base=os.environ["BASE"]))
+    again = container.build(builder, made.path, other, code, container.Recipe(base=os.environ["BASE"]))
     assert again.digest == built.digest
     fourth = tiny.write(tmp_path / "bundles", shift=0.5, version="4")
-    following = container.build(builder, fourth.path, other, ROOT, container.Recipe(base=os.environ["BASE"]))
+    following = container.build(builder, fourth.path, other, code, container.Recipe(base=os.environ["BASE"]))
     subprocess.run([builder, "rmi", f"{following.title}:{following.pin.tag}"], capture_output=True, check=False)
     assert following.manifest.layers[:-1] == built.manifest.layers[:-1], "a new bundle is one new layer"
