@@ -87,7 +87,7 @@ class Golden(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`golden.json`: rows with the outputs that this model gives for them, to be reproduced within a tolerance."""
 
     format: int = FORMAT
-    inputs: dict[str, list[str | float | int | bool | None | list[float | None]]]
+    inputs: dict[str, list[str | float | int | bool | list[float | None] | None]]
     outputs: dict[str, list[float | list[float]]]  # a row is a number, or a list of `width` numbers
     absolute_tolerance: float
     relative_tolerance: float
