@@ -74,8 +74,8 @@ class Application:
             (b"x-model-version", self._version.encode()),
             (b"x-bundle-digest", bundle.digest.encode()),
         )
-        self._fixed: dict[str, tuple[Header, ...]] = {}  # by route, written once
-        self._prefix, self._asked = os.urandom(12).hex(), itertools.count()
+        self.fixed: dict[str, tuple[Header, ...]] = {}  # by route, written once
+        self._prefix, self._asked = os.urandom(12).hex() + "-", itertools.count()
 
     def handle(self, request: Request, reply: Reply) -> None:
         """Answer a request: `reply` is called once, now or later in this thread. Raises nothing."""
@@ -106,17 +106,17 @@ class Application:
         sent = headers.get(b"x-request-id")
         if sent and SANE_ID.fullmatch(sent):
             return sent.decode()
-        return f"{self._prefix}{next(self._asked):08x}"
+        return f"{self._prefix}{next(self._asked)}"
 
     def response(self, route: Route, request_id: str, result: bytes | Answer) -> Response:
         """The answer of an endpoint."""
         if isinstance(result, Answer):
             written = ((b"content-type", result.content_type), *self._identity, *result.headers)
             return Response(200, written, request_id.encode(), result.body)
-        fixed = self._fixed.get(route.name)
+        fixed = self.fixed.get(route.name)
         if fixed is None:
             fixed = ((b"content-type", route.content_type), *self._identity, *route.headers)
-            self._fixed[route.name] = fixed
+            self.fixed[route.name] = fixed
         return Response(200, fixed, request_id.encode(), result)
 
     def refusal(self, error: Exception, request_id: str) -> Response:
@@ -180,6 +180,8 @@ class Asked:
         if isinstance(result, Exception) or route is None:
             assert isinstance(result, Exception)
             response = application.refusal(result, self.request_id)
+        elif type(result) is bytes and (fixed := application.fixed.get(route.name)):
+            response = Response(200, fixed, self.request_id.encode(), result)
         else:
             response = application.response(route, self.request_id, result)
         counters = application.counters

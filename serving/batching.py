@@ -4,7 +4,7 @@ No timer: a lone request waits for nothing, and the busier the server, the large
 would hold up the others goes to a thread, one after the other.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from math import isfinite
 from time import perf_counter
 
@@ -20,13 +20,50 @@ from serving.scheduling import Scheduler
 
 Columns = Mapping[str, Values]  # raw, of equal length; a column of width k as an array [rows, k] or a flat list
 Answers = dict[str, np.ndarray]
-Done = Callable[[Answers | Exception], None]
+Done = Callable[["Part | Exception"], None]
 Observer = Callable[[Mapping[str, np.ndarray], Answers, int], None]  # feeds, answers, rows
 
 INLINE_SECONDS = 0.005  # that one request may hold up the event loop
 BATCH_ROWS = 4096  # in one call; with more, a call takes longer and costs no less per row
 TRIAL_ROWS = 256
 FEW = 16
+
+
+class Shared:
+    """The outputs of one call, and as lists once somebody wants them so: for all at the price of one."""
+
+    __slots__ = ("answers", "lists")
+
+    def __init__(self, answers: Answers) -> None:
+        self.answers = answers
+        self.lists: dict[str, list[float]] = {}
+
+
+class Part:
+    """One request's part of the outputs of a call."""
+
+    __slots__ = ("_shared", "_start", "_stop")
+
+    def __init__(self, shared: Shared, start: int, stop: int) -> None:
+        self._shared, self._start, self._stop = shared, start, stop
+
+    @property
+    def rows(self) -> int:
+        """How many."""
+        return self._stop - self._start
+
+    def __getitem__(self, name: str) -> np.ndarray:
+        """An output: float32 [rows], or [rows, width]."""
+        return self._shared.answers[name][self._start : self._stop]
+
+    def flat(self, name: str) -> list[float]:
+        """An output as numbers, row after row."""
+        shared = self._shared
+        values = shared.lists.get(name)
+        if values is None:
+            values = shared.lists[name] = shared.answers[name].ravel().tolist()
+        width = len(values) // max(len(shared.answers[name]), 1)
+        return values[self._start * width : self._stop * width]
 
 
 class Ask(Struct):
@@ -73,11 +110,10 @@ class Batcher:
             raise overloaded()
 
     def submit(self, columns: Columns, rows: int, done: Done) -> None:
-        """Predict for `rows` rows. `done` gets this request's outputs, or the ColumnError or Problem that it has."""
+        """Predict for `rows` rows, once there is room. `done` gets this request's outputs, or the error that it has."""
         try:
-            self.require_room()
             self._require(columns, rows)
-        except (ColumnError, Problem) as error:
+        except ColumnError as error:
             done(error)
             return
         ask = Ask(columns, rows, done, perf_counter() + self._limits.deadline_seconds)
@@ -170,16 +206,14 @@ class Batcher:
             return
         started = perf_counter()
         answers = call.answers
-        if len(call.asks) == 1:
-            call.asks[0].done(_finite(answers))
-        else:
-            sound = all(np.isfinite(answer).all() for answer in answers.values())
-            at = 0
-            for ask in call.asks:
-                until = at + ask.rows
-                part = {name: answer[at:until] for name, answer in answers.items()}
-                ask.done(part if sound else _finite(part))
-                at = until
+        shared = Shared(answers)
+        sound = all(map(_finite, answers.values()))
+        start = 0
+        for ask in call.asks:
+            stop = start + ask.rows
+            part = Part(shared, start, stop)
+            ask.done(part if sound else _sound(part, answers))
+            start = stop
         self._counters.batch(len(call.asks), call.rows, call.decode, call.infer, perf_counter() - started)
         for observe in self.observers:
             observe(call.feeds, answers, call.rows)
@@ -217,17 +251,21 @@ def too_late() -> Problem:
     return Problem(504, "deadline_exceeded", "the answer would have come too late; send fewer rows, or try again")
 
 
-def _finite(answers: Answers) -> Answers | Problem:
-    """The answers, or the problem that the model has none that is a number."""
-    for name, answer in answers.items():
-        if answer.size <= FEW and isfinite(sum(answer.ravel().tolist())):
-            continue  # numpy takes longer to start than this to end
-        finite = np.isfinite(answer)
+def _finite(answer: np.ndarray) -> bool:
+    if answer.size <= FEW:  # numpy takes longer to start than this to end
+        return isfinite(sum(answer.ravel().tolist()))
+    return bool(np.isfinite(answer).all())
+
+
+def _sound(part: Part, names: Iterable[str]) -> Part | Problem:
+    """The part, or the problem that the model has no answer in it that is a number."""
+    for name in names:
+        finite = np.isfinite(part[name])
         if not finite.all():
             row = int(np.argwhere(~finite)[0][0])
             detail = f"the model has no finite answer for row {row}; its inputs are far from what it was trained on"
             return Problem(422, "no_finite_answer", detail, field=name)
-    return answers
+    return part
 
 
 def _trial(model: Model) -> float:

@@ -8,7 +8,7 @@ import serving
 from contracts.bundle import Bundle
 from serving import invocations, metrics, openapi, page, problems, protocol, replies
 from serving.application import METADATA, PREDICT, Application, Finish, Guard, Route, served_version
-from serving.batching import Answers, Batcher
+from serving.batching import Batcher, Part
 from serving.exchange import Problem, Request
 from serving.limits import Limits
 from serving.metrics import Metrics
@@ -66,16 +66,18 @@ class Inference:
     def __call__(self, request: Request, request_id: str, finish: Finish) -> None:
         """Answer under the body's `id`, else under the request's."""
         self._batcher.require_room()
-        problems.refuse_encoding(request.headers)
-        length = request.headers.get(protocol.HEADER_LENGTH)
+        headers = request.headers
+        if b"content-encoding" in headers:
+            problems.refuse_encoding(headers)
+        length = headers.get(protocol.HEADER_LENGTH)
         body, binary = (request.body, b"") if length is None else protocol.split(request.body, length)
         asked = protocol.decode(body)
         chosen = self._replies.chosen(asked)
         columns, rows = protocol.columns(asked, self._inputs, self._rows, binary)
         answer_id = request_id if asked.id is None else asked.id
 
-        def done(answers: Answers | Exception) -> None:
-            finish(answers if isinstance(answers, Exception) else self._replies.encode(answers, chosen, answer_id))
+        def done(part: Part | Exception) -> None:
+            finish(part if isinstance(part, Exception) else self._replies.encode(part, chosen, answer_id))
 
         self._batcher.submit(columns, rows, done)
 

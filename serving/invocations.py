@@ -20,7 +20,7 @@ import serving
 from contracts.bundle import Input
 from serving import problems
 from serving.application import PREDICT, Finish, Route
-from serving.batching import Answers, Batcher
+from serving.batching import Batcher, Part
 from serving.columns import ColumnError
 from serving.exchange import Problem, Request
 from serving.limits import Limits
@@ -83,7 +83,7 @@ class Invocations:
         self._batcher.require_room()
         columns, rows = decode(request, self._inputs, self._rows)
 
-        def done(answers: Answers | Exception) -> None:
+        def done(answers: Part | Exception) -> None:
             finish(answers if isinstance(answers, Exception) else encode(answers, self._outputs))
 
         self._batcher.submit(columns, rows, done)
@@ -112,7 +112,7 @@ def decode(request: Request, inputs: Mapping[str, Input], maximum_rows: int) -> 
     return {name: _flat(inputs[name], values) for name, values in columns.items()}, rows
 
 
-def encode(answers: Answers, names: Sequence[str]) -> bytes:
+def encode(answers: Part, names: Sequence[str]) -> bytes:
     """The body of an answer."""
     if len(names) == 1:
         return msgspec.json.encode({"predictions": answers[names[0]].tolist()})

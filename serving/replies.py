@@ -1,13 +1,12 @@
 """Answers of the Open Inference Protocol v2: predictions and metadata into bodies, as JSON or binary tensors."""
 
-from collections.abc import Mapping
 from typing import Any
 
 import msgspec
-import numpy as np
 
 from contracts.bundle import Manifest
 from serving.application import Answer
+from serving.batching import Part
 from serving.exchange import Problem
 from serving.protocol import DATATYPE, HEADER_LENGTH, InferenceRequest
 
@@ -25,10 +24,8 @@ class Replies:
         self._head = b'{"model_name":%s,"model_version":%s,"id":' % (quoted(manifest.name), quoted(version))
         self._middle = b',"parameters":%s,"outputs":[' % quoted({"bundle_digest": digest})
         self._tensors = {
-            output.name: (
-                b'{"name":%s,"datatype":"FP32","shape":[' % quoted(output.name).replace(b"%", b"%%") + b"%d",
-                b"]" if output.width == 1 else b",%d]" % output.width,
-            )
+            output.name: b'{"name":%s,"datatype":"FP32","shape":[' % quoted(output.name).replace(b"%", b"%%")
+            + (b"%d]" if output.width == 1 else b"%%d,%d]" % output.width)
             for output in manifest.outputs
         }
 
@@ -52,37 +49,29 @@ class Replies:
 
     def encode(
         self,
-        answers: Mapping[str, np.ndarray],
+        answers: Part,
         chosen: tuple[tuple[str, bool], ...],
         id: str,  # noqa: A002
     ) -> bytes | Answer:
         """The body of an answer; its JSON first and the binary tensors behind it, where any is wanted so."""
-        if len(chosen) == 1 and not chosen[0][1]:
-            return self._encode_one(answers[chosen[0][0]], chosen[0][0], id)
+        if len(chosen) == 1 and not chosen[0][1]:  # what most want, in one step
+            name = chosen[0][0]
+            head, values = self._tensors[name] % answers.rows, msgspec.json.encode(answers.flat(name))
+            return b'%s%s%s%s,"data":%s}]}' % (self._head, msgspec.json.encode(id), self._middle, head, values)
         parts: list[bytes] = []
         data: list[bytes] = []
         for name, binary in chosen:
-            answer = answers[name]
-            head, shape = self._tensors[name]
+            head = self._tensors[name] % answers.rows
             if binary:
-                raw = answer.astype("<f4", copy=False).tobytes()
+                raw = answers[name].astype("<f4", copy=False).tobytes()
                 data.append(raw)
-                parts.append(head % len(answer) + shape + b',"parameters":{"binary_data_size":%d}}' % len(raw))
+                parts.append(b'%s,"parameters":{"binary_data_size":%d}}' % (head, len(raw)))
             else:
-                values = msgspec.json.encode(answer.ravel().tolist())
-                parts.append(head % len(answer) + shape + b',"data":' + values + b"}")
-        text = b"".join((self._head, msgspec.json.encode(id), self._middle, b",".join(parts), b"]}"))
+                parts.append(b'%s,"data":%s}' % (head, msgspec.json.encode(answers.flat(name))))
+        text = b"%s%s%s%s]}" % (self._head, msgspec.json.encode(id), self._middle, b",".join(parts))
         if not data:
             return text
         return Answer(b"".join((text, *data)), BINARY, ((HEADER_LENGTH, b"%d" % len(text)),))
-
-    def _encode_one(self, answer: np.ndarray, name: str, id: str) -> bytes:  # noqa: A002
-        """What most answers are: one output, as JSON."""
-        encode = msgspec.json.encode
-        head, shape = self._tensors[name]
-        values = encode(answer.ravel().tolist())
-        tensor = head % len(answer)
-        return b'%s%s%s%s%s,"data":%s}]}' % (self._head, encode(id), self._middle, tensor, shape, values)
 
 
 def metadata(manifest: Manifest, version: str, digest: str) -> bytes:

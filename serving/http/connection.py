@@ -193,10 +193,10 @@ class Connection(asyncio.Protocol):
             self.transport.write_eof()
 
     def _patience(self) -> float:
-        limits = self._server.limits
-        if self._parser.phase == IDLE:
+        limits, phase = self._server.limits, self._parser.phase
+        if phase == IDLE:
             return limits.idle_seconds
-        return limits.head_seconds if self._parser.phase == HEAD else limits.body_seconds
+        return limits.head_seconds if phase == HEAD else limits.body_seconds
 
 
 class Slot:

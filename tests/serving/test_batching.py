@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from serving.batching import Answers, Batcher
+from serving.batching import Answers, Batcher, Part
 from serving.columns import ColumnError
 from serving.exchange import Problem
 from serving.limits import Limits
@@ -29,9 +29,9 @@ class Bench:
         self.turns, self.counters = Turns(), Metrics(self.model.bundle, "1")
         self.batcher = Batcher(self.model, self.counters, Limits(**limits), self.turns)
 
-    def ask(self, columns: dict[str, list], rows: int | None = None) -> list[Answers | Exception]:
+    def ask(self, columns: dict[str, list], rows: int | None = None) -> list[Part | Exception]:
         """The list in which the one answer will be."""
-        answers: list[Answers | Exception] = []
+        answers: list[Part | Exception] = []
         self.batcher.submit(columns, len(columns["hour"]) if rows is None else rows, answers.append)
         return answers
 
@@ -77,7 +77,9 @@ def test_one_bad_request_is_refused_and_the_others_are_answered(bench: Bench) ->
 
 values = {
     "station": st.sampled_from(["north", "south", "unseen", "", None, 1, ["north"]]),
-    "temperature": st.sampled_from([1, 1.5, -0.0, 2**24, 2**24 + 1, 1e30, 1e300, -3.4028236e38, None, True, "1", float("nan")]),
+    "temperature": st.sampled_from(
+        [1, 1.5, -0.0, 2**24, 2**24 + 1, 1e30, 1e300, -3.4028236e38, None, True, "1", float("nan")]
+    ),
     "hour": st.sampled_from([0, 3, 3.0, 3.5, 2**53 + 1, 2**63 - 1, 2**64, None, False, "3"]),
     "holiday": st.sampled_from([True, False, 0, 1, 2, 0.0, None]),
 }
@@ -133,19 +135,17 @@ def test_a_turn_that_came_too_late_answers_nobody_as_if_it_had_not(tmp_path: Pat
 
 def test_beyond_the_queue_requests_are_refused_at_once(tmp_path: Path) -> None:
     bench = Bench(tmp_path, queue=3)
-    answers = [bench.ask(row()) for _ in range(5)]
-    assert [len(answer) for answer in answers] == [0, 0, 0, 1, 1]
-    assert (answers[3][0].status, answers[3][0].code, answers[3][0].headers) == (
-        503,
-        "overloaded",
-        ((b"retry-after", b"1"),),
-    )
+    answers = []
+    for _ in range(3):
+        bench.batcher.require_room()
+        answers.append(bench.ask(row()))
+    with pytest.raises(Problem) as refusal:
+        bench.batcher.require_room()
+    refused = refusal.value
+    assert (refused.status, refused.code, refused.headers) == (503, "overloaded", ((b"retry-after", b"1"),))
     bench.turns.end()
-    assert all(isinstance(answer[0], dict) for answer in answers[:3])
-    bench.turns.end()
-    again = bench.ask(row())
-    bench.turns.end()
-    assert isinstance(again[0], dict)
+    assert [len(answer) for answer in answers] == [1, 1, 1]
+    bench.batcher.require_room()
 
 
 def test_rows_that_are_not_as_many_as_announced_are_refused(bench: Bench) -> None:
@@ -165,7 +165,7 @@ def test_when_the_graph_gives_up_only_those_whose_rows_it_was_suffer(bench: Benc
     monkeypatch.setattr(bench.model, "run", fragile)
     answers = [bench.ask(row(hour=hour)) for hour in (12, 13, 14)]
     bench.turns.end()
-    assert [type(answer).__name__ for (answer,) in answers] == ["dict", "RuntimeError", "dict"]
+    assert [type(answer).__name__ for (answer,) in answers] == ["Part", "RuntimeError", "Part"]
 
 
 def test_every_call_is_looked_at_after_its_answers(bench: Bench) -> None:
