@@ -24,6 +24,7 @@ Done = Callable[["Part | Exception"], None]
 Observer = Callable[[Mapping[str, np.ndarray], Answers, int], None]  # feeds, answers, rows
 
 INLINE_SECONDS = 0.005  # that one request may hold up the event loop
+LONE_SECONDS = 50e-6  # since the last answer; in a crowd, the next request is there sooner
 BATCH_ROWS = 4096  # in one call; with more, a call takes longer and costs no less per row
 TRIAL_ROWS = 256
 FEW = 16
@@ -66,6 +67,16 @@ class Part:
         return values[self._start * width : self._stop * width]
 
 
+class Floats(Struct, frozen=True):
+    """The columns of a request whose values are all floats now: as float32, and how to read them more carefully.
+
+    Whole numbers may have become floats on their way. Where that could have lost something, they are read again.
+    """
+
+    packed: dict[str, bytes]
+    again: Callable[[], Columns]
+
+
 class Ask(Struct):
     """A request that waits for its part of an answer."""
 
@@ -73,6 +84,7 @@ class Ask(Struct):
     rows: int
     done: Done
     deadline: float  # by perf_counter
+    floats: Floats | None
 
 
 class Call(Struct):
@@ -82,7 +94,7 @@ class Call(Struct):
     rows: int
     feeds: Mapping[str, np.ndarray]
     answers: Answers | Exception
-    refused: list[tuple[Ask, ColumnError]]
+    refused: list[tuple[Ask, Exception]]
     decode: float
     infer: float
 
@@ -100,6 +112,8 @@ class Batcher:
         self._model, self._counters, self._limits, self._scheduler = model, counters, limits, scheduler
         self._together = together
         self._waiting: list[Ask] = []
+        # When requests come one by one, each is answered at once: the end of the turn would bring no company.
+        self._lone, self._answered = False, 0.0
         self._beside = 0  # requests in the thread, or on their way to it
         self._columns = [(column.name, column.width) for column in model.manifest.inputs]
         self._seconds_per_row = _trial(model)
@@ -109,24 +123,33 @@ class Batcher:
         if len(self._waiting) + self._beside >= self._limits.queue:
             raise overloaded()
 
-    def submit(self, columns: Columns, rows: int, done: Done) -> None:
-        """Predict for `rows` rows, once there is room. `done` gets this request's outputs, or the error that it has."""
+    def submit(self, columns: Columns, rows: int, done: Done, even: bool = False, floats: Floats | None = None) -> None:
+        """Predict for `rows` rows, once there is room. `done` gets this request's outputs, or the error that it has.
+
+        `even`: it is known that every column has so many rows.
+        """
         try:
-            self._require(columns, rows)
+            self._model.require_columns(columns)
+            if not even:
+                self._require_even(columns, rows)
         except ColumnError as error:
             done(error)
             return
-        ask = Ask(columns, rows, done, perf_counter() + self._limits.deadline_seconds)
+        now = perf_counter()
+        ask = Ask(columns, rows, done, now + self._limits.deadline_seconds, floats)
         if rows * self._seconds_per_row > INLINE_SECONDS:
             self._hand_over(ask)
-            return
-        if not self._waiting:
+        elif self._waiting:
+            self._waiting.append(ask)
+        elif self._lone and now - self._answered > LONE_SECONDS:
+            self._deliver(self._call([ask], rows))
+            self._answered = perf_counter()
+        else:
+            self._lone = False
+            self._waiting.append(ask)
             self._scheduler.soon(self._flush)
-        self._waiting.append(ask)
 
-    def _require(self, columns: Columns, rows: int) -> None:
-        """Everybody in a batch brings every column, as long as he says."""
-        self._model.require_columns(columns)
+    def _require_even(self, columns: Columns, rows: int) -> None:
         for name, width in self._columns:
             values = columns[name]
             if len(values) != rows * width if type(values) is list else len(values) != rows:
@@ -134,6 +157,7 @@ class Batcher:
 
     def _flush(self) -> None:
         waiting, self._waiting = self._waiting, []
+        self._lone = len(waiting) == 1
         now = perf_counter()
         batch: list[Ask] = []
         rows = 0
@@ -148,6 +172,7 @@ class Batcher:
             rows += ask.rows
         if batch:
             self._deliver(self._call(batch, rows))
+        self._answered = perf_counter()
 
     def _hand_over(self, ask: Ask) -> None:
         """To the thread; whoever waits too long there is told so at once."""
@@ -170,9 +195,9 @@ class Batcher:
         """Read the columns of all, and run the model. Touches nothing that another thread uses."""
         started = perf_counter()
         model = self._model
-        refused: list[tuple[Ask, ColumnError]] = []
+        refused: list[tuple[Ask, Exception]] = []
         try:
-            feeds = model.feeds_together([ask.columns for ask in asks])
+            feeds = self._feeds(asks)
         except ColumnError:
             # Somebody's column is at fault. Each is read alone, so that everybody gets what he would have got alone.
             asks, refused = self._sorted_out(asks)
@@ -185,8 +210,18 @@ class Batcher:
             answers = error
         return Call(asks, rows, feeds, answers, refused, decoded - started, perf_counter() - decoded)
 
-    def _sorted_out(self, asks: list[Ask]) -> tuple[list[Ask], list[tuple[Ask, ColumnError]]]:
-        fit, refused = [], []
+    def _feeds(self, asks: list[Ask]) -> dict[str, np.ndarray]:
+        packed = [ask.floats.packed for ask in asks if ask.floats is not None]
+        if len(packed) == len(asks) and (feeds := self._model.feeds_packed(packed)) is not None:
+            return feeds
+        for ask in asks:
+            if ask.floats is not None:
+                ask.columns, ask.floats = ask.floats.again(), None
+        return self._model.feeds_together([ask.columns for ask in asks])
+
+    def _sorted_out(self, asks: list[Ask]) -> tuple[list[Ask], list[tuple[Ask, Exception]]]:
+        fit: list[Ask] = []
+        refused: list[tuple[Ask, Exception]] = []
         for ask in asks:
             try:
                 self._model.feeds(ask.columns)

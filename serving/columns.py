@@ -64,7 +64,7 @@ def read_together(column: Input, parts: Sequence[Values]) -> np.ndarray:
     if column.dtype not in EXACT:
         return read(column, values)
     kinds = set(map(type, values))
-    if column.dtype == "float32" and kinds == {float} and (array := _packed(values)) is not None:
+    if column.dtype == "float32" and kinds == {float} and (array := _finite(values)) is not None:
         return array.reshape(-1, column.width) if column.width > 1 else array
     # numpy would make floats of everybody's whole numbers: nothing may get lost that a caller alone had not lost.
     if not (int in kinds and float in kinds) or _within(values, EXACT[column.dtype]):
@@ -76,8 +76,8 @@ def read_numbers(columns: Sequence[Input], values: Sequence[list]) -> np.ndarray
     """float32 [columns, rows] of float32 columns at once; None where one of them needs a closer look."""
     together = list(chain.from_iterable(values))
     kinds = set(map(type, together))
-    if kinds == {float} and (packed := _packed(together)) is not None:
-        return packed.reshape(len(values), -1)
+    if kinds == {float} and (array := _finite(together)) is not None:
+        return array.reshape(len(values), -1)
     if not kinds <= {float, int, NONE}:
         return None
     try:
@@ -98,14 +98,33 @@ def read_numbers(columns: Sequence[Input], values: Sequence[list]) -> np.ndarray
     return result
 
 
-def _packed(values: list[float]) -> np.ndarray | None:
-    """float32 of finite floats, rounded as numpy rounds them, at half the price; None where one is not finite."""
+def packed(values: Values) -> bytes | None:
+    """Floats as float32, rounded as numpy rounds them, at half the price; None where one is too large, or too many."""
     if len(values) > PACKED:
         return None
     try:
-        array = np.frombuffer(pack(f"<{len(values)}f", *values), "<f4")
+        return pack(f"<{len(values)}f", *values)
     except OverflowError:  # what "<" says for a number beyond float32; without it, it would be infinity
         return None
+
+
+def read_packed(column: Input, parts: Sequence[bytes]) -> np.ndarray | None:
+    """The array of a float32 column that came packed; None where a value needs a closer look.
+
+    A whole number may have become a float on its way here. Below 2^24 nothing is lost by that.
+    """
+    array = np.frombuffer(b"".join(parts), "<f4")
+    if array.size and not np.abs(array).max() < EXACT["float32"]:  # which NaN is not, either
+        return None
+    return array.reshape(-1, column.width) if column.width > 1 else array
+
+
+def _finite(values: list[float]) -> np.ndarray | None:
+    """float32 of floats; None where one of them is not finite."""
+    data = packed(values)
+    if data is None:
+        return None
+    array = np.frombuffer(data, "<f4")
     # numpy takes long to start, Python long to end.
     finite = isfinite(sum(values)) if len(values) <= FEW else np.isfinite(array).all()
     return array if finite else None
@@ -132,8 +151,11 @@ def read_floats(column: Input, values: Values) -> np.ndarray:
 
 
 def _float32(column: Input, array: np.ndarray) -> np.ndarray:
-    with np.errstate(over="ignore", invalid="ignore"):
-        result: np.ndarray = array.astype(np.float32)
+    if array.dtype == np.float32:
+        result = array
+    else:
+        with np.errstate(over="ignore", invalid="ignore"):
+            result = array.astype(np.float32)
     if array.dtype.kind == "f":
         if not np.isfinite(result).all():
             _refuse(column, np.isinf(result), "is infinite or too large for float32", "send a finite number, or null")

@@ -8,7 +8,8 @@ import serving
 from contracts.bundle import Bundle
 from serving import invocations, metrics, openapi, page, problems, protocol, replies
 from serving.application import METADATA, PREDICT, Application, Finish, Guard, Route, served_version
-from serving.batching import Batcher, Part
+from serving.batching import Batcher, Columns, Floats, Part
+from serving.columns import Values, packed
 from serving.exchange import Problem, Request
 from serving.limits import Limits
 from serving.metrics import Metrics
@@ -60,6 +61,7 @@ class Inference:
 
     def __init__(self, model: Model, batcher: Batcher, limits: Limits) -> None:
         self._batcher, self._rows = batcher, limits.rows
+        self._floats_only = model.floats_only
         self._inputs = {column.name: column for column in model.manifest.inputs}
         self._replies = replies.Replies(model.manifest, served_version(model.bundle), model.bundle.digest)
 
@@ -71,15 +73,32 @@ class Inference:
             problems.refuse_encoding(headers)
         length = headers.get(protocol.HEADER_LENGTH)
         body, binary = (request.body, b"") if length is None else protocol.split(request.body, length)
-        asked = protocol.decode(body)
-        chosen = self._replies.chosen(asked)
+        numbers = protocol.decode_floats(body) if self._floats_only and not binary else None
+        asked = numbers or protocol.decode(body)
         columns, rows = protocol.columns(asked, self._inputs, self._rows, binary)
+        floats = None
+        if numbers is not None and (floats := self._floats(columns, body)) is None:
+            columns, rows = self._read(body)
+        chosen = self._replies.chosen(asked)
         answer_id = request_id if asked.id is None else asked.id
 
         def done(part: Part | Exception) -> None:
             finish(part if isinstance(part, Exception) else self._replies.encode(part, chosen, answer_id))
 
-        self._batcher.submit(columns, rows, done)
+        self._batcher.submit(columns, rows, done, True, floats)
+
+    def _floats(self, columns: Columns, body: bytes) -> Floats | None:
+        """The columns packed, where every value is a float that float32 can hold."""
+        found = {}
+        for name, values in columns.items():
+            data = packed(values)
+            if data is None:
+                return None
+            found[name] = data
+        return Floats(found, lambda: self._read(body)[0])
+
+    def _read(self, body: bytes) -> tuple[dict[str, Values], int]:
+        return protocol.columns(protocol.decode(body), self._inputs, self._rows)
 
 
 def _fixed(name: str, body: bytes, scope: str) -> Route:

@@ -75,7 +75,30 @@ class InferenceRequest(Struct, frozen=True, gc=False):
     parameters: RequestParameters | None = None
 
 
+class FloatTensor(InputTensor, frozen=True, gc=False):
+    """An input of a model that takes numbers only."""
+
+    data: list[float] | None = None
+
+
+class FloatRequest(InferenceRequest, frozen=True, gc=False):
+    """A request to a model that takes numbers only, flat and none missing."""
+
+    inputs: list[FloatTensor]  # type: ignore[assignment]
+
+
 _decoder = msgspec.json.Decoder(InferenceRequest)
+_float_decoder = msgspec.json.Decoder(FloatRequest)
+
+
+def decode_floats(body: bytes) -> FloatRequest | None:
+    """The request in a body if its data are nothing but flat numbers; None where it needs a closer look."""
+    try:
+        request = _float_decoder.decode(body)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return None
+    # Declared as whole, a number may not be a fraction; here all of them have become such.
+    return None if any(tensor.datatype in WHOLE for tensor in request.inputs) else request
 
 
 def decode(body: bytes) -> InferenceRequest:
@@ -125,8 +148,18 @@ def columns(
             raise ColumnError(name, "is not an input of this model", f"send {', '.join(inputs)}")
         if name in found:
             raise ColumnError(name, "is there twice", "send every input once")
-        shape = tensor.shape
-        plain = len(shape) == 1 and column.width == 1 and tensor.datatype in TAKEN[column.dtype]
+        shape, datatype = tensor.shape, tensor.datatype
+        plain = len(shape) == 1 and column.width == 1 and datatype in TAKEN[column.dtype]
+        if (  # what most are
+            plain
+            and data
+            and shape[0] == rows == len(data)
+            and type(data[0]) is not list
+            and datatype not in WHOLE
+            and tensor.parameters is None
+        ):
+            found[name] = data
+            continue
         told = shape[0] if plain else _rows(tensor, column)
         if rows < 0:
             rows = told

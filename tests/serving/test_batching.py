@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from serving import batching
 from serving.batching import Answers, Batcher, Part
 from serving.columns import ColumnError
 from serving.exchange import Problem
@@ -175,3 +176,18 @@ def test_every_call_is_looked_at_after_its_answers(bench: Bench) -> None:
     bench.batcher.submit(row(), 1, lambda answer: seen.append("answer"))
     bench.turns.end()
     assert seen == ["answer", "answer", 2]
+
+
+def test_who_comes_alone_again_and_again_does_not_wait_for_company(bench: Bench, monkeypatch) -> None:
+    now = [100.0]
+    monkeypatch.setattr(batching, "perf_counter", lambda: now[0])
+    first = bench.ask(row())
+    assert first == []  # nothing is known yet
+    bench.turns.end()
+    now[0] += 1.0
+    assert len(bench.ask(row())) == 1  # at once
+    crowd = [bench.ask(row()) for _ in range(3)]
+    assert crowd == [[], [], []]
+    bench.turns.end()
+    now[0] += 1.0
+    assert bench.ask(row()) == []  # the last turn was a crowd

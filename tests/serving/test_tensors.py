@@ -11,12 +11,16 @@ from hypothesis import strategies as st
 from onnx import TensorProto, helper
 
 from contracts import bundle
-from serving import protocol, tensors
+from serving import endpoints, protocol, tensors
+from serving.batching import Batcher
 from serving.columns import ColumnError
-from serving.exchange import Problem
+from serving.endpoints import Readiness
+from serving.exchange import Problem, Request, Response
+from serving.limits import Limits
+from serving.metrics import Metrics
 from serving.runtime import Model
 from tests import bundles
-from tests.servers import body
+from tests.servers import Turns, body
 from tests.serving.test_application import ROWS, Site, problem
 
 DTYPES = {name: np.dtype(kind) for name, kind in tensors.DTYPES.items() if name != "BOOL"}
@@ -197,3 +201,51 @@ def test_the_shape_of_a_wide_tensor_has_to_be_said(wide: Model, shape: list[int]
     else:
         with pytest.raises((ColumnError, Problem)):
             protocol.columns(protocol.decode(text), inputs, 10)
+
+
+def ask(wide: Model, data: list, datatype: str = "FP32", rows: int = 1, company: list | None = None) -> Response:
+    """What the application says to these numbers, with somebody else in the same turn."""
+    turns, limits, counters = Turns(), Limits(), Metrics(wide.bundle, "1")
+    batcher = Batcher(wide, counters, limits, turns)
+    application = endpoints.inference(wide, counters, Readiness(), limits, batcher)
+
+    def request(values: list, kind: str) -> Request:
+        tensor = {"name": "x", "datatype": kind, "shape": [rows, 3], "data": values}
+        return Request("POST", "/v2/models/wide/infer", {}, json.dumps({"inputs": [tensor]}).encode())
+
+    answers: list[Response] = []
+    application.handle(request(data, datatype), answers.append)
+    if company is not None:
+        application.handle(request(company, "FP32"), lambda response: None)
+    turns.end()
+    return answers[0]
+
+
+@pytest.mark.parametrize("company", [None, [1.5, 2.5, 3.5], [1, None, 3], [2**24 + 1, 0, 0], [1e39, 0, 0]])
+@pytest.mark.parametrize(
+    ("data", "datatype", "total"),
+    [
+        ([1.5, 2.5, 3.5], "FP32", 7.5),
+        ([1, 2, 3], "FP32", 6.0),
+        ([1, 2, 3], "INT32", 6.0),
+        ([1, 2.5, 3], "FP64", 6.5),
+        ([[1, 2, 3]], "FP32", 6.0),
+        ([2**24, 0, 0], "FP32", 2.0**24),
+        ([16777218, 0, 0], "FP32", 16777218.0),
+        ([16777217.5, 0, 0], "FP32", 16777218.0),
+        ([2**24 + 1, 0, 0], "FP32", None),
+        ([1, None, 3], "FP32", None),
+        ([1e39, 0, 0], "FP32", None),
+        ([True, 0, 0], "FP32", None),
+        (["1", 0, 0], "FP32", None),
+        ([1.5, 0, 0], "INT32", None),
+    ],
+)
+def test_numbers_alone_are_read_fast_and_as_carefully(
+    wide: Model, data: list, datatype: str, total: float | None, company: list | None
+) -> None:
+    response = ask(wide, data, datatype, company=company)
+    if total is None:
+        assert response.status == 400
+    else:
+        assert json.loads(response.body)["outputs"][0]["data"] == [total]
