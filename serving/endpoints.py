@@ -15,6 +15,8 @@ from serving.limits import Limits
 from serving.metrics import Metrics
 from serving.runtime import Model
 
+MANY_BYTES = 2048  # of JSON, from which on it pays to know that they are numbers only
+
 
 class Readiness:
     """Whether the server wants requests: only after everything is verified, and no longer once it is told to stop."""
@@ -73,7 +75,8 @@ class Inference:
             problems.refuse_encoding(headers)
         length = headers.get(protocol.HEADER_LENGTH)
         body, binary = (request.body, b"") if length is None else protocol.split(request.body, length)
-        numbers = protocol.decode_floats(body) if self._floats_only and not binary else None
+        many = self._floats_only and len(body) > MANY_BYTES and not binary
+        numbers = protocol.decode_floats(body) if many else None
         asked = numbers or protocol.decode(body)
         columns, rows = protocol.columns(asked, self._inputs, self._rows, binary)
         floats = None

@@ -98,7 +98,10 @@ def decode_floats(body: bytes) -> FloatRequest | None:
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return None
     # Declared as whole, a number may not be a fraction; here all of them have become such.
-    return None if any(tensor.datatype in WHOLE for tensor in request.inputs) else request
+    for tensor in request.inputs:
+        if tensor.datatype in WHOLE:
+            return None
+    return request
 
 
 def decode(body: bytes) -> InferenceRequest:

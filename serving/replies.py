@@ -37,6 +37,9 @@ class Replies:
         binary = request.parameters is not None and request.parameters.binary_data_output
         if not request.outputs:
             return tuple((name, True) for name in self._known) if binary else self._every
+        if len(request.outputs) == 1 and (only := request.outputs[0]).name in self._known:
+            wish = only.parameters.binary_data if only.parameters else None
+            return ((only.name, binary if wish is None else wish),)
         names = [output.name for output in request.outputs]
         for position, name in enumerate(names):
             if name not in self._known:

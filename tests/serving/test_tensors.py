@@ -221,6 +221,11 @@ def ask(wide: Model, data: list, datatype: str = "FP32", rows: int = 1, company:
     return answers[0]
 
 
+@pytest.fixture(autouse=True)
+def _every_body_is_large(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(endpoints, "MANY_BYTES", 0)
+
+
 @pytest.mark.parametrize("company", [None, [1.5, 2.5, 3.5], [1, None, 3], [2**24 + 1, 0, 0], [1e39, 0, 0]])
 @pytest.mark.parametrize(
     ("data", "datatype", "total"),
