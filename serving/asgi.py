@@ -70,6 +70,7 @@ class Front:
             at_the_end.callback(shadow.end)
             at_the_end.callback(asyncio.create_task(shadow.tend()).cancel)
         site = assembly.assemble(asked, bundle, EventLoop(asyncio.get_running_loop()), shadow)
+        site.batcher.at_once = False
         if MANAGEMENT in self._environment:
             platform = Server(site.platform, assembly.MANAGEMENT_LIMITS)
             await platform.listen(asked.host, asked.management_port)

@@ -24,7 +24,7 @@ Done = Callable[["Part | Exception"], None]
 Observer = Callable[[Mapping[str, np.ndarray], Answers, int], None]  # feeds, answers, rows
 
 INLINE_SECONDS = 0.005  # that one request may hold up the event loop
-LONE_SECONDS = 50e-6  # since the last answer; in a crowd, the next request is there sooner
+LONE_SECONDS = 50e-6  # from the last answer to the arrival of a request; in a crowd, the next one is there sooner
 BATCH_ROWS = 4096  # in one call; with more, a call takes longer and costs no less per row
 TRIAL_ROWS = 256
 FEW = 16
@@ -112,7 +112,9 @@ class Batcher:
         self._model, self._counters, self._limits, self._scheduler = model, counters, limits, scheduler
         self._together = together
         self._waiting: list[Ask] = []
-        # When requests come one by one, each is answered at once: the end of the turn would bring no company.
+        # When requests come one by one, each is answered at once: the end of the turn would bring no company. A front
+        # that takes long for each request cannot tell a crowd by its haste, and switches this off.
+        self.at_once = True
         self._lone, self._answered = False, 0.0
         self._beside = 0  # requests in the thread, or on their way to it
         self._columns = [(column.name, column.width) for column in model.manifest.inputs]
@@ -123,10 +125,18 @@ class Batcher:
         if len(self._waiting) + self._beside >= self._limits.queue:
             raise overloaded()
 
-    def submit(self, columns: Columns, rows: int, done: Done, even: bool = False, floats: Floats | None = None) -> None:
+    def submit(
+        self,
+        columns: Columns,
+        rows: int,
+        done: Done,
+        even: bool = False,
+        floats: Floats | None = None,
+        arrived: float = 0.0,
+    ) -> None:
         """Predict for `rows` rows, once there is room. `done` gets this request's outputs, or the error that it has.
 
-        `even`: it is known that every column has so many rows.
+        `even`: it is known that every column has so many rows. `arrived`: when the request was there, by perf_counter.
         """
         try:
             self._model.require_columns(columns)
@@ -141,7 +151,7 @@ class Batcher:
             self._hand_over(ask)
         elif self._waiting:
             self._waiting.append(ask)
-        elif self._lone and now - self._answered > LONE_SECONDS:
+        elif self._lone and self.at_once and arrived - self._answered > LONE_SECONDS:
             self._deliver(self._call([ask], rows))
             self._answered = perf_counter()
         else:

@@ -1,6 +1,7 @@
 """The endpoints of the two ports: the Open Inference Protocol v2 for clients, metrics and health for the platform."""
 
 from collections.abc import Callable
+from time import perf_counter
 
 import msgspec
 
@@ -69,6 +70,7 @@ class Inference:
 
     def __call__(self, request: Request, request_id: str, finish: Finish) -> None:
         """Answer under the body's `id`, else under the request's."""
+        arrived = perf_counter()
         self._batcher.require_room()
         headers = request.headers
         if b"content-encoding" in headers:
@@ -88,7 +90,7 @@ class Inference:
         def done(part: Part | Exception) -> None:
             finish(part if isinstance(part, Exception) else self._replies.encode(part, chosen, answer_id))
 
-        self._batcher.submit(columns, rows, done, True, floats)
+        self._batcher.submit(columns, rows, done, True, floats, arrived)
 
     def _floats(self, columns: Columns, body: bytes) -> Floats | None:
         """The columns packed, where every value is a float that float32 can hold."""

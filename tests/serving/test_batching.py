@@ -3,13 +3,13 @@
 import re
 from collections.abc import Callable
 from pathlib import Path
+from time import perf_counter
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from serving import batching
 from serving.batching import Answers, Batcher, Part
 from serving.columns import ColumnError
 from serving.exchange import Problem
@@ -178,16 +178,21 @@ def test_every_call_is_looked_at_after_its_answers(bench: Bench) -> None:
     assert seen == ["answer", "answer", 2]
 
 
-def test_who_comes_alone_again_and_again_does_not_wait_for_company(bench: Bench, monkeypatch) -> None:
-    now = [100.0]
-    monkeypatch.setattr(batching, "perf_counter", lambda: now[0])
-    first = bench.ask(row())
-    assert first == []  # nothing is known yet
+@pytest.mark.parametrize("at_once", [True, False])
+def test_who_comes_alone_again_and_again_does_not_wait_for_company(bench: Bench, at_once: bool) -> None:
+    bench.batcher.at_once = at_once
+
+    def ask(arrived: float) -> bool:
+        answers: list[Part | Exception] = []
+        bench.batcher.submit(row(), 1, answers.append, arrived=arrived)
+        return bool(answers)
+
+    late, at_the_same_time = perf_counter() + 3600, 0.0
+    assert not ask(late)  # nothing is known yet
     bench.turns.end()
-    now[0] += 1.0
-    assert len(bench.ask(row())) == 1  # at once
-    crowd = [bench.ask(row()) for _ in range(3)]
-    assert crowd == [[], [], []]
+    assert ask(late) == at_once
     bench.turns.end()
-    now[0] += 1.0
-    assert bench.ask(row()) == []  # the last turn was a crowd
+    assert not ask(at_the_same_time)  # a crowd
+    assert not ask(late)
+    bench.turns.end()
+    assert not ask(late)  # the last turn was one
