@@ -1,6 +1,6 @@
 """The environments on disk: made from the pins in this folder, once, and again only when a pin changed.
 
-usage: python3 requirements/environments.py [train] [serve] [validate] [clients] make or bring up to date (by default the first three)
+usage: python3 requirements/environments.py [train] [serve] [validate] [clients] make them, or bring them up to date
        python3 requirements/environments.py compile [uv's options]     write the pins, *.txt, from *.in
 
 VENV, VENV_SERVE, VENV_VALIDATE, VENV_CLIENTS say where they lie. One that lies outside of the repository and is there already belongs

@@ -93,11 +93,12 @@ def test_where_packages_come_from_goes_along_as_a_secret_and_the_certificate_wit
 ):
     (tmp_path / "own.crt").write_text("certificate")
     no_pip_settings.write_text(f"[global]\nindex-url = https://old.example/simple\ncert = {tmp_path / 'own.crt'}\n")
-    monkeypatch.setenv("PIP_INDEX_URL", "https://reader:canary@packages.example/simple")
+    address = "https://reader:canary@packages.example/simple"  # pragma: allowlist secret
+    monkeypatch.setenv("PIP_INDEX_URL", address)
     secrets = container._secrets(None, tmp_path)
     assert sorted(secrets) == ["ca.crt", "pip.conf"]
     said = secrets["pip.conf"].read_text()
-    assert "index-url = https://reader:canary@packages.example/simple" in said
+    assert f"index-url = {address}" in said
     assert f"cert = {container.CERTIFICATE}" in said
     assert secrets["ca.crt"].read_text() == "certificate"
     assert {file.stat().st_mode & 0o777 for file in secrets.values()} == {0o600}
