@@ -3,8 +3,8 @@
 usage: python3 requirements/environments.py [train] [serve] [validate] [clients] make them, or bring them up to date
        python3 requirements/environments.py compile [uv's options]     write the pins, *.txt, from *.in
 
-VENV, VENV_SERVE, VENV_VALIDATE, VENV_CLIENTS say where they lie. One that lies outside of the repository and is there already belongs
-to someone else: it is used as it is. TORCH=cpu takes torch without CUDA; what was chosen holds until another is named.
+None named: all but clients, which are for tests. VENV, VENV_SERVE, VENV_VALIDATE, VENV_CLIENTS say where they lie. One
+that lies outside of the repository and is there already belongs to someone else: it is used as it is. TORCH=cpu takes torch without CUDA; what was chosen holds until another is named.
 Runs on the system's Python, before anything is installed: standard library only.
 """
 

@@ -138,7 +138,7 @@ esac""",
 def test_what_a_builder_pushed_is_in_the_layout_with_the_reports_and_can_be_promoted(
     tmp_path, alone, bundle, built, layout, programs, monkeypatch, no_pip_settings
 ):
-    monkeypatch.setenv("PIP_INDEX_URL", "https://reader:canary@packages.example/simple")
+    monkeypatch.setenv("PIP_INDEX_URL", "https://reader:canary@packages.example/simple")  # pragma: allowlist secret
     other = Layout.create(tmp_path / "builders")
     there = layered(other, image.build(bundle.path, other, ROOT), SYSTEM, served(layout, built))
     pretend(programs, tmp_path, other, there)
