@@ -4,8 +4,9 @@ usage: python3 requirements/environments.py [train] [serve] [validate] [clients]
        python3 requirements/environments.py compile [uv's options]     write the pins, *.txt, from *.in
 
 None named: all but clients, which are for tests. VENV, VENV_SERVE, VENV_VALIDATE, VENV_CLIENTS say where they lie. One
-that lies outside of the repository and is there already belongs to someone else: it is used as it is. TORCH=cpu takes torch without CUDA; what was chosen holds until another is named.
-Runs on the system's Python, before anything is installed: standard library only.
+that lies outside of the repository and is there already belongs to someone else: it is used as it is. TORCH=cpu takes
+torch without CUDA; what was chosen holds until another is named. Runs on the system's Python, before anything is
+installed: standard library only.
 """
 
 from __future__ import annotations  # an older Python must get as far as the message that says so
