@@ -30,7 +30,7 @@ QUICK = (
 @pytest.fixture
 def run(environments):
     """Runs a command in a generated repository; its exit code and what it said."""
-    names = {"train": "VENV", "serve": "VENV_SERVE", "validate": "VENV_VALIDATE"}
+    names = {"train": "VENV", "serve": "VENV_SERVE", "validate": "VENV_VALIDATE", "clients": "VENV_CLIENTS"}
     shared = {names[name]: str(python.parents[1]) for name, python in environments.items()}
     environment = {key: value for key, value in os.environ.items() if not key.startswith(("PYTEST_", "MAKE", "MFLAGS"))}
 
