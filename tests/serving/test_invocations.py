@@ -100,6 +100,7 @@ def test_a_number_that_pandas_calls_nan_is_missing(site: Site, expected: list[fl
     data = json.dumps({"dataframe_split": SPLIT}).replace("null, 4", "NaN, 4").encode()
     assert b"NaN" in data
     assert site.predictions(data) == expected
+    assert site.predictions(data.replace(b"\\u00f6", b"\\ud83d\\ude00")) == expected  # a category as unknown as before
     assert site.refusal(data.replace(b"NaN", b"Infinity"))[:2] == (400, "malformed_json")
     assert site.refusal(data.replace(b"-3.0", b"-Infinity"))[:2] == (400, "malformed_json")
     assert site.refusal(b'{"dataframe_split": NaN}')[:2] == (400, "invalid_request")
@@ -135,6 +136,7 @@ CANARY = "canary-4711 <x>"
         (b'{"x": ' + b"[" * 100_000, "malformed_json", "deeply"),
         (b'{"x": NaN, "y": ' + b"[" * 100_000, "malformed_json", "deeply"),
         (b'{"x": NaN, "y": ' + b"9" * 5000 + b"}", "malformed_json", "send JSON"),
+        (b'{"inputs": {"station": ["\\ud83d"], "temperature": [NaN], "hour": [3], "holiday": [true]}}', "malformed_json", "send JSON"),
         ([1], "invalid_request", "dataframe_split"),
         ({}, "invalid_request", "exactly one of"),
         ({"inputs": ROWS, "dataframe_split": SPLIT}, "invalid_request", "exactly one of"),
