@@ -279,6 +279,14 @@ def test_a_new_key_is_printed_once_and_its_line_fits_the_file(capsys, tmp_path, 
     assert (bearer(guards(path), key)[0], bearer(guards(path), key, "metadata")[0]) == (200, 403)
 
 
+@pytest.mark.parametrize("rate", ["1000000", "999999.9", "123456.7", "0.00001", "0.5"])
+def test_a_rate_is_written_as_it_is_read(capsys, tmp_path, rate):
+    assert main(["new", "--id", "a", "--requests-per-second", rate]) == 0
+    path = tmp_path / "keys.yml"
+    path.write_text(f"format: 1\nkeys:\n{capsys.readouterr().out.rpartition('line for the file: ')[2]}")
+    assert load(path).keys[0].requests_per_second == float(rate)
+
+
 def test_the_command_makes_a_different_key_each_time_and_refuses_a_strange_name(root):
     command = [sys.executable, "-m", "serving.security.keys", "new"]
     made = {subprocess.run([*command, "--id", "a"], cwd=root, check=True, capture_output=True).stdout for _ in range(2)}
