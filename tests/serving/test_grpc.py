@@ -2,8 +2,10 @@
 
 import asyncio
 import json
+import socket
 import subprocess
 import sys
+import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
@@ -271,6 +273,30 @@ def test_the_guard_reads_a_call_s_metadata(told) -> None:
         assert (await client.ask("ServerLive", KINDS.ServerLiveRequest(), "ServerLiveResponse")).live
 
     told(story, KeyGuard())
+
+
+def test_http_and_grpc_end_at_the_same_time(tmp_path: Path) -> None:
+    async def story() -> None:
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            port = free.getsockname()[1]
+        flags = ("--grpc-port", str(port), "--in-flight-seconds", "10")
+        with servers.running(bundles.write(tmp_path).path, *flags, interpreter=Path(sys.executable)) as running:
+            async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
+                call = channel.stream_unary(f"/{messages.INFERENCE}/ServerLive")()  # one that is never sent in full
+                await call.wait_for_connection()
+                running.process.terminate()
+                with pytest.raises(ConnectionError):
+                    while True:
+                        socket.create_connection(("127.0.0.1", running.port)).close()
+                        await asyncio.sleep(0.01)
+                assert running.process.poll() is None  # it waits for the call, of HTTP there is no more
+                call.cancel()
+            output, errors = await asyncio.to_thread(running.process.communicate, timeout=20)
+            assert (running.process.returncode, output.splitlines()[-1], errors) == (0, "stopped cut_off=0", "")
+
+    started = time.monotonic()
+    asyncio.run(story())
+    assert time.monotonic() - started < 9
 
 
 def test_every_status_of_a_problem_has_a_word() -> None:
