@@ -96,9 +96,10 @@ class Supervisor:
 
     def run(self) -> int:
         """Until told to stop; the exit code."""
+        # The descriptor first: a signal that came between the two would be taken and never noted.
+        signal.set_wakeup_fd(self._wake.fileno(), warn_on_full_buffer=False)
         for number in SIGNALS:
             signal.signal(number, _noted)
-        signal.set_wakeup_fd(self._wake.fileno(), warn_on_full_buffer=False)
         self._board.note(os.getpid(), 0)
         service = self._service
         while len(self._ready) < service.workers and not self._stops:
