@@ -42,6 +42,7 @@ PIP_SETTINGS = {
     "cert": ("PIP_CERT", "REQUESTS_CA_BUNDLE", "SSL_CERT_FILE"),
 }
 STANDARD_ERROR = 2
+PATIENCE = 60.0  # seconds for a builder to say that it works
 CERTIFICATE = "/run/secrets/ca.crt"  # where the Dockerfile mounts it
 
 
@@ -141,7 +142,10 @@ def take_layout(folder: Path, layout: Layout) -> Descriptor:
 def _works(builder: str) -> bool:
     if shutil.which(builder) is None:
         return False
-    return subprocess.run(ASK[builder], capture_output=True, check=False, timeout=60).returncode == 0
+    try:
+        return subprocess.run(ASK[builder], capture_output=True, check=False, timeout=PATIENCE).returncode == 0
+    except subprocess.TimeoutExpired:  # a daemon that is there and does not answer
+        return False
 
 
 def _stage(bundle: bundles.Bundle, root: Path, context: Path) -> Path:

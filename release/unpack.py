@@ -32,7 +32,7 @@ def files(layout: Layout, image: Image, under: str = HOME) -> dict[str, bytes]:
     for layer in image.manifest.layers:
         place = f"{layout.path}: {layer.digest}"
         data = _plain(layout.read(layer), place)
-        below = frozenset(found)
+        below = set(found)
         try:
             with tarfile.open(fileobj=io.BytesIO(data), mode="r:*") as tar:
                 for entry in tar:
@@ -81,7 +81,7 @@ def provenance(layout: Layout, image: Image) -> bundles.Provenance:
 
 def _add(
     found: dict[str, bytes],
-    below: frozenset[str],
+    below: set[str],
     tar: tarfile.TarFile,
     entry: tarfile.TarInfo,
     under: PurePosixPath,
@@ -91,15 +91,16 @@ def _add(
     name = _safe(entry.name, place)
     if name.name.startswith(REMOVED):
         gone = name.parent if name.name == ALL_REMOVED else name.with_name(name.name.removeprefix(REMOVED))
-        for lower in below:
-            if PurePosixPath(lower).is_relative_to(gone):
-                found.pop(lower, None)
+        for lower in [lower for lower in below if PurePosixPath(lower).is_relative_to(gone)]:
+            below.discard(lower)
+            del found[lower]
         return
     if entry.isdir() or not (name.is_relative_to(under) or under.is_relative_to(name)):
         return
     if not (entry.isreg() and name.is_relative_to(under) and (content := tar.extractfile(entry))):
         raise InputError(f"{place}: {entry.name}: is no regular file; {WAY_OUT}")
     found[name.as_posix()] = content.read()
+    below.discard(name.as_posix())  # this layer's own now: what it removes, in whatever order, is of those below
 
 
 def _plain(data: bytes, place: str) -> bytes:

@@ -67,6 +67,12 @@ def test_a_docker_without_its_daemon_is_passed_over(programs):
     assert container.find("none") == ""
 
 
+def test_a_docker_whose_daemon_does_not_answer_is_passed_over(programs, monkeypatch):
+    monkeypatch.setattr(container, "PATIENCE", 0.2)
+    programs("docker", "exec sleep 60")
+    assert container.find("auto") == ""
+
+
 def test_the_one_that_was_asked_for_and_does_not_work_is_refused_in_one_line(tmp_path, bundle, programs):
     programs("docker", "exit 1")
     outcome = words(tmp_path, bundle, "--builder", "docker")

@@ -65,10 +65,12 @@ def test_what_a_later_layer_removed_is_gone(layout, built, removed):
         unpack.provenance(layout, there)
 
 
-def test_a_layer_may_replace_a_folder_by_removing_it_first(layout, built):
-    files = served(layout, built)
-    layers = ([(entry("srv/bundle/model.onnx"), b"old")], [(entry("srv/bundle/.wh..wh..opq"), b""), *files])
-    assert unpack.files(layout, layered(layout, built, *layers)) == unpack.files(layout, built)
+@pytest.mark.parametrize("first", [True, False])
+def test_a_layer_may_replace_a_folder_whether_it_says_so_first_or_last(layout, built, first):
+    files, removed = served(layout, built), [(entry("srv/bundle/.wh..wh..opq"), b"")]
+    old = [(entry("srv/bundle/model.onnx"), b"old"), (entry("srv/bundle/gone"), b"old")]
+    there = layered(layout, built, old, [*removed, *files] if first else [*files, *removed])
+    assert unpack.files(layout, there) == unpack.files(layout, built)
 
 
 @pytest.mark.parametrize("name", ["srv", "srv/bundle"])
