@@ -75,10 +75,8 @@ async def serve(
         _say(f"draining seconds={options.drain_seconds:g}")
     await stop.hurried(options.drain_seconds)
     # Both at once: one after the other they would need twice the time, in which a supervisor loses patience.
-    closing = [clients.close(options.in_flight_seconds)]
-    if remote:
-        closing.append(remote.close(options.in_flight_seconds))
-    cut, *_ = await asyncio.gather(*closing)
+    end_of_remote = remote.close(options.in_flight_seconds) if remote else asyncio.sleep(0)
+    cut, _ = await asyncio.gather(clients.close(options.in_flight_seconds), end_of_remote)
     if tending:
         tending.cancel()
     if seat:
