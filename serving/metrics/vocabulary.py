@@ -35,7 +35,6 @@ CODES = (
     "malformed_json",
     "method_not_allowed",
     "no_finite_answer",
-    "not_acceptable",
     "not_found",
     "not_ready",
     "overloaded",
