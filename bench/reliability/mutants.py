@@ -64,7 +64,7 @@ def scenario(setup: Setup) -> Result:
         f"{len(mutants)} changed bundles, one start each, beside a server that answers {RATE:g} requests/s",
         (
             *findings(refusals),
-            at_least("mutants in a full run", complete, LEAST, digits=0),
+            at_least("mutants that there are", complete, LEAST, digits=0),
             none_of(
                 "answers of the old process that were not right", sum(ends.values()) - ends[RIGHT], sum(ends.values())
             ),

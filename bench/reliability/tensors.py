@@ -43,7 +43,7 @@ SPELLINGS = {
 HEADER = "inference-header-content-length"
 ODD: tuple[Any, ...] = (
     None, True, False, 0, -1, 1, 2, 255, 2**31, 2**53 + 1, 2**63, -(2**63), 2**64, 10**30, 0.5, -0.0, 1e308,
-    3.5e38, 1e-320, "", "x", "1", "NaN", "\u0000", "\ud83d\ude00", [], [1], [[]], {}, {"a": 1},
+    3.5e38, 1e-320, "", "x", "1", "NaN", "\u0000", "\ud83d\ude00", "\ud83d", [], [1], [[]], {}, {"a": 1},
 )  # fmt: skip
 
 
