@@ -15,7 +15,7 @@ from serving.protocol import DATATYPE, TAKEN, WHOLE
 
 Schema = dict[str, Any]
 
-FLOAT32 = float(np.finfo(np.float32).max)
+BEYOND_FLOAT32 = 2.0**128 - 2.0**103  # the first number that is rounded to infinity, and not to the largest float32
 INT64 = np.iinfo(np.int64)
 SHOWN_CATEGORIES = 5
 
@@ -29,7 +29,8 @@ def value(column: Input) -> Schema:
             schema["examples"] = list(column.categories[:SHOWN_CATEGORIES])
     elif column.dtype == "float32":
         kind = ["number", "null"] if column.nullable else "number"
-        schema = {"type": kind, "format": "float", "minimum": -FLOAT32, "maximum": FLOAT32}
+        bounds = {"exclusiveMinimum": -BEYOND_FLOAT32, "exclusiveMaximum": BEYOND_FLOAT32}
+        schema = {"type": kind, "format": "float", **bounds}
     elif column.dtype == "int64":
         schema = {"type": "integer", "format": "int64", "minimum": int(INT64.min), "maximum": int(INT64.max)}
     else:

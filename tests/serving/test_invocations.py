@@ -126,6 +126,7 @@ def test_predictions_have_the_shape_of_the_model_s_output(tmp_path: Path) -> Non
 
 
 CANARY = "canary-4711 <x>"
+HALF_A_SURROGATE = b'{"inputs": {"station": ["\\ud83d"], "temperature": [NaN], "hour": [3], "holiday": [true]}}'
 
 
 @pytest.mark.parametrize(
@@ -136,7 +137,7 @@ CANARY = "canary-4711 <x>"
         (b'{"x": ' + b"[" * 100_000, "malformed_json", "deeply"),
         (b'{"x": NaN, "y": ' + b"[" * 100_000, "malformed_json", "deeply"),
         (b'{"x": NaN, "y": ' + b"9" * 5000 + b"}", "malformed_json", "send JSON"),
-        (b'{"inputs": {"station": ["\\ud83d"], "temperature": [NaN], "hour": [3], "holiday": [true]}}', "malformed_json", "send JSON"),
+        (HALF_A_SURROGATE, "malformed_json", "send JSON"),
         ([1], "invalid_request", "dataframe_split"),
         ({}, "invalid_request", "exactly one of"),
         ({"inputs": ROWS, "dataframe_split": SPLIT}, "invalid_request", "exactly one of"),
