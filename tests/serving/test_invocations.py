@@ -9,17 +9,11 @@ import numpy as np
 import pytest
 
 from contracts.bundle import Input
-from serving import endpoints, invocations
-from serving.application import served_version
-from serving.batching import Batcher
+from serving import invocations
 from serving.columns import ColumnError
-from serving.endpoints import Readiness
 from serving.exchange import Problem, Request, Response
-from serving.limits import Limits
-from serving.metrics import Metrics
-from serving.runtime import Model
-from tests import bundles
-from tests.servers import Turns, answer
+from tests.servers import answer
+from tests.serving import sites
 
 ROWS = {
     "station": ["north", None, "ö"],
@@ -32,21 +26,13 @@ SPLIT = {"columns": NAMES, "index": [7, 8, 9], "data": [list(row) for row in zip
 RECORDS = [dict(zip(NAMES, row, strict=True)) for row in SPLIT["data"]]
 
 
-class Site:
-    """The clients' application over a tiny bundle."""
-
-    def __init__(self, store: Path, **options: object) -> None:
-        self.model = Model(bundles.write(store, **options))
-        counters = Metrics(self.model.bundle, served_version(self.model.bundle))
-        self.readiness, self.turns = Readiness(), Turns()
-        limits = Limits(rows=100)
-        batcher = Batcher(self.model, counters, limits, self.turns)
-        self.application = endpoints.inference(self.model, counters, self.readiness, limits, batcher)
+class Site(sites.Site):
+    """The clients' application, asked in this dialect."""
 
     def post(self, document: object, kind: bytes = b"application/json", **headers: bytes) -> Response:
         data = document if isinstance(document, bytes) else json.dumps(document).encode()
         sent = {b"content-type": kind, **{name.replace("_", "-").encode(): value for name, value in headers.items()}}
-        return answer(self.application, self.turns, Request("POST", "/invocations", sent, data))
+        return answer(self.clients, self.turns, Request("POST", "/invocations", sent, data))
 
     def predictions(self, document: object, kind: bytes = b"application/json") -> list:
         response = self.post(document, kind)
@@ -234,7 +220,7 @@ def test_a_model_with_one_column_needs_no_name_for_it() -> None:
 
 def test_the_probes_of_this_dialect(site: Site) -> None:
     def get(path: str) -> Response:
-        return answer(site.application, site.turns, Request("GET", path))
+        return answer(site.clients, site.turns, Request("GET", path))
 
     site.readiness.ready = False
     assert [get(path).status for path in ("/ping", "/health", "/version")] == [503, 503, 200]

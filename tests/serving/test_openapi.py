@@ -14,16 +14,15 @@ from serving.limits import Limits
 from serving.metrics import vocabulary
 from tests import bundles
 from tests.servers import answer, body
-from tests.serving.test_invocations import NAMES, RECORDS, ROWS, Site
+from tests.serving.sites import Site
+from tests.serving.test_invocations import NAMES, RECORDS, ROWS
 
 INFER = "/v2/models/rainy-days/infer"
 
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Site:
-    site = Site(tmp_path_factory.mktemp("store"))
-    site.readiness.ready = True
-    return site
+    return Site(tmp_path_factory.mktemp("store"))
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +31,7 @@ def document(site: Site) -> dict:
 
 
 def ask(site: Site, method: str, path: str, data: bytes = b"") -> Response:
-    return answer(site.application, site.turns, Request(method, path, {}, data))
+    return answer(site.clients, site.turns, Request(method, path, {}, data))
 
 
 def validator(document: dict, schema: dict) -> Draft202012Validator:
@@ -72,7 +71,7 @@ def test_it_is_an_openapi_document_of_this_bundle(document: dict) -> None:
 
 def test_it_names_every_path_of_clients_and_no_other(site: Site, document: dict) -> None:
     named = {path.replace("{version}", "1"): method.upper() for path, method, _ in operations(document)}
-    served = {path: route.method for path, route in site.application.routes.items()}
+    served = {path: route.method for path, route in site.clients.routes.items()}
     assert served.pop("/docs") == "GET"  # a page for people
     assert named == served
 

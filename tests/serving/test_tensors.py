@@ -21,7 +21,7 @@ from serving.metrics import Metrics
 from serving.runtime import Model
 from tests import bundles
 from tests.servers import Turns, body
-from tests.serving.test_application import ROWS, Site, problem
+from tests.serving.sites import ROWS, Site, problem
 
 DTYPES = {name: np.dtype(kind) for name, kind in tensors.DTYPES.items() if name != "BOOL"}
 
