@@ -7,12 +7,11 @@ costs something; a `brittle` one fails on an age of 24 and more, which its golde
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import onnxruntime as ort
 from onnx import ModelProto, TensorProto, helper, numpy_helper
 
+from bench import handmade
 from contracts import bundle
 
 NAME = "reliable"
@@ -36,56 +35,31 @@ GOLDEN: dict[str, list] = {
 }
 
 
+MANIFEST = bundle.Manifest(
+    name=NAME,
+    task="binary",
+    target="claim",
+    inputs=INPUTS,
+    outputs=(bundle.Output(name=OUTPUT),),
+    decision_threshold=0.5,
+)
+_NUMERIC = bundle.NumericProfile(edges=[0.0, 10.0, 20.0], counts=[100, 300, 400, 100], missing=100)
+PROFILE = bundle.ReferenceProfile(
+    rows=1000,
+    inputs={
+        "city": bundle.CategoricalProfile(counts=dict.fromkeys(CITIES, 300), other=80, missing=20),
+        "load": _NUMERIC,
+        "age": _NUMERIC,
+        "member": bundle.CategoricalProfile(counts={"false": 950, "true": 50}, other=0, missing=0),
+    },
+    predictions={OUTPUT: bundle.NumericProfile(edges=[0.25, 0.5, 0.75], counts=[250] * 4, missing=0)},
+)
+
+
 def write(store: Path, shift: float = 0.0, width: int = 0, version: str = "1", brittle: bool = False) -> bundle.Bundle:
     """A bundle in the store."""
-    return bundle.write(store, contents(graph(shift, width, brittle).SerializeToString(), version))
-
-
-def contents(model: bytes, version: str = "1", **changes: Any) -> bundle.Contents:
-    """What a bundle with this graph is written from; `changes` replace parts of it."""
-    golden = bundle.Golden(
-        inputs=GOLDEN,
-        outputs={OUTPUT: answers(model, GOLDEN).tolist()} if "golden" not in changes else {},
-        absolute_tolerance=1e-5,
-        relative_tolerance=1e-4,
-    ) if "golden" not in changes else changes.pop("golden")  # fmt: skip
-    numeric = bundle.NumericProfile(edges=[0.0, 10.0, 20.0], counts=[100, 300, 400, 100], missing=100)
-    parts: dict[str, Any] = {
-        "manifest": bundle.Manifest(
-            name=NAME,
-            task="binary",
-            target="claim",
-            inputs=INPUTS,
-            outputs=(bundle.Output(name=OUTPUT),),
-            decision_threshold=0.5,
-        ),
-        "profile": bundle.ReferenceProfile(
-            rows=1000,
-            inputs={
-                "city": bundle.CategoricalProfile(counts=dict.fromkeys(CITIES, 300), other=80, missing=20),
-                "load": numeric,
-                "age": numeric,
-                "member": bundle.CategoricalProfile(counts={"false": 950, "true": 50}, other=0, missing=0),
-            },
-            predictions={OUTPUT: bundle.NumericProfile(edges=[0.25, 0.5, 0.75], counts=[250] * 4, missing=0)},
-        ),
-        "provenance": bundle.Provenance(
-            version=version,
-            created_at="2026-01-02T03:04:05Z",
-            git_sha="0" * 40,
-            git_dirty=False,
-            inputs_hash="1" * 64,
-            data_hash="2" * 64,
-            parameters_hash="3" * 64,
-            code_hash="4" * 64,
-            requirements_hash="5" * 64,
-            seed=1,
-            data_from="2025-01-01",
-            data_until="2025-07-01",
-        ),
-        "model_card": "# Reliable\n\nA model to do harm to.\n",
-    }
-    return bundle.Contents(model=model, golden=golden, **(parts | changes))
+    model = graph(shift, width, brittle).SerializeToString(deterministic=True)
+    return bundle.write(store, handmade.contents(model, MANIFEST, GOLDEN, version=version, profile=PROFILE))
 
 
 def graph(shift: float = 0.0, width: int = 0, brittle: bool = False) -> ModelProto:
@@ -132,49 +106,17 @@ def graph(shift: float = 0.0, width: int = 0, brittle: bool = False) -> ModelPro
         ]
         score = "deep"
     nodes.append(node("Sigmoid", [score], [OUTPUT]))
-    kinds = {
-        "string": TensorProto.STRING,
-        "float32": TensorProto.FLOAT,
-        "int64": TensorProto.INT64,
-        "bool": TensorProto.BOOL,
-    }
-    inputs = [
-        helper.make_tensor_value_info(
-            column.name, kinds[column.dtype], ["rows"] if column.width == 1 else ["rows", column.width]
-        )
-        for column in INPUTS
-    ]
-    outputs = [helper.make_tensor_value_info(OUTPUT, TensorProto.FLOAT, ["rows"])]
-    return helper.make_model(
-        helper.make_graph(nodes, "reliable", inputs, outputs, initializers),
-        opset_imports=[helper.make_opsetid("", 20), helper.make_opsetid("ai.onnx.ml", 4)],
-        ir_version=10,
-    )
+    return handmade.graph("reliable", INPUTS, MANIFEST.outputs, nodes, initializers)
 
 
 class Oracle:
     """The right answers of a graph, from onnxruntime itself; the server's own code has no part in it."""
 
     def __init__(self, model: bytes) -> None:
-        options = ort.SessionOptions()
-        options.intra_op_num_threads = 1
-        self._session = ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+        self._session = handmade.session(model)
 
     def __call__(self, rows: Mapping[str, list]) -> np.ndarray:
         """float32 [rows]; None is a missing value."""
         if not len(rows["age"]):
             return np.empty(0, np.float32)
-        feeds = {
-            "city": np.array([value or "" for value in rows["city"]], object),
-            "load": np.array([np.nan if value is None else value for value in rows["load"]], np.float32),
-            "age": np.array(rows["age"], np.int64),
-            "member": np.array(rows["member"], bool),
-            "signal": np.array(rows["signal"], np.float32).reshape(-1, VECTOR),
-        }
-        answer: np.ndarray = self._session.run([OUTPUT], feeds)[0]
-        return answer
-
-
-def answers(model: bytes, rows: Mapping[str, list]) -> np.ndarray:
-    """The graph's answers, once."""
-    return Oracle(model)(rows)
+        return handmade.answers(self._session, MANIFEST, rows)[OUTPUT]
