@@ -3,6 +3,7 @@
 from collections.abc import Generator, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from subprocess import SubprocessError
 
 from msgspec import Struct, structs
 
@@ -153,7 +154,7 @@ class Rounds:
                     raise Refused("it answers as this server does, which is not among those measured")
                 seconds = entrant.start(core, replies)
                 answers = entrant.check(scenario.contestants[name])
-            except (Refused, OSError, ValueError, InputError) as reason:
+            except (Refused, OSError, ValueError, InputError, SubprocessError) as reason:
                 self.left.append(Left(scenario.name, name, str(reason)))
                 entrants.remove(entrant)
                 entrant.stop()

@@ -1,6 +1,7 @@
 import os
 import shutil
 import socket
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -96,6 +97,23 @@ def test_a_round_starts_checks_and_loads_this_server(tmp_path: Path) -> None:
     assert steps == ["start: this server", "c=1: this server", "32 rows binary, c=16: this server"]
     assert {(each.cell, each.metric) for each in rounds.found} >= {("", START), ("c1", RATE), ("binary32", RATE)}
     assert all(isinstance(each, Measured) and each.value > 0 for each in rounds.found)
+
+
+@pytest.mark.skipif(
+    not hasattr(os, "sched_getaffinity") or (os.cpu_count() or 1) < 2, reason="needs two cores of Linux"
+)
+def test_who_cannot_be_prepared_is_left_out_and_the_others_go_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def unprepared(place: contestants.Place) -> contestants.Launch:
+        raise subprocess.CalledProcessError(1, "save the model")
+
+    monkeypatch.setitem(contestants.EVERYBODY, "mlflow", contestants.Contestant("mlflow", "MLflow", unprepared))
+    scenario = plan.chosen(["mlflow"], ["tensor:c1"], None)[0]
+    rounds = Rounds(tmp_path, {"mlflow": None}, seconds=1)
+    model = questions.model(networks.write(tmp_path, "tensor-32", 8).path)
+    assert list(rounds.run(scenario, model, 1)) == ["start: MLflow"]
+    assert [(left.server, "save the model" in left.reason) for left in rounds.left] == [("mlflow", True)]
 
 
 def test_every_peer_has_pins_with_the_runtime_that_serves_here(root: Path) -> None:
