@@ -15,7 +15,7 @@ from msgspec import Struct
 from contracts.bundle import Bundle
 from serving import problems
 from serving.columns import ColumnError
-from serving.exchange import Header, Problem, Reply, Request, Response
+from serving.exchange import Header, Problem, Reply, Request, Response, ResponseHead
 from serving.metrics import Metrics
 
 log = logging.getLogger(__name__)
@@ -35,29 +35,51 @@ class Answer(Struct, frozen=True):
     headers: tuple[Header, ...] = ()
 
 
-Result = bytes | Answer | Exception
-Finish = Callable[[Result], None]
-
-
 class Route(Struct, frozen=True):
-    """One endpoint, for a request and its id: `answer` gives a body or raises Problem, `accept` finishes later."""
+    """One endpoint: `answer` gives a body or raises Problem, `accept` may finish later."""
 
     name: str  # as metrics call it
     method: str
-    answer: Callable[[Request, str], bytes | Answer] | None = None
-    accept: Callable[[Request, str, Finish], None] | None = None
+    answer: Callable[[Request], bytes | Answer] | None = None
+    accept: Callable[[Request, "Asked"], None] | None = None
     content_type: bytes = JSON
     headers: tuple[Header, ...] = ()  # more of them, of every 200
     scope: str = ""  # that a caller needs where there is a guard; "" is open to everybody
 
 
 class Guard(Protocol):
-    """Who may ask; `schemes` are those of its credentials, as the OpenAPI document names them."""
+    """Who may ask; `schemes` are those of its credentials, as the OpenAPI document names them.
+
+    `epoch` changes whenever a verdict may have become another one.
+    """
 
     schemes: tuple[str, ...]
 
-    def check(self, headers: dict[bytes, bytes], scope: str) -> None:
-        """Raises Problem for a caller who may not."""
+    @property
+    def epoch(self) -> int:
+        """Of the verdicts that are given now; not negative."""
+
+    def check(self, headers: dict[bytes, bytes], scope: str) -> int:
+        """Raises Problem for a caller who may not; else gives the epoch in which this holds, -1 for this once only."""
+
+
+class Everybody:
+    """The guard where there is none."""
+
+    schemes = ()
+    epoch = 0
+
+    def check(self, headers: dict[bytes, bytes], scope: str) -> int:
+        """Whoever it is."""
+        return 0
+
+
+class Found(Struct, frozen=True):
+    """What a head leads to: a route, for a caller who may, under the id that the client sent."""
+
+    route: Route
+    request_id: bytes | None
+    epoch: int
 
 
 class Application:
@@ -68,58 +90,76 @@ class Application:
     ) -> None:
         self.routes = routes
         self.counters = counters
-        self._guard = guard
+        self._guard = guard or Everybody()
         self._name, self._version = bundle.manifest.name, served_version(bundle)
         self._identity = (
             (b"x-model-version", self._version.encode()),
             (b"x-bundle-digest", bundle.digest.encode()),
         )
-        self.fixed: dict[str, tuple[Header, ...]] = {}  # by route, written once
-        self._prefix, self._asked = os.urandom(12).hex() + "-", itertools.count()
+        self.heads: dict[str, ResponseHead] = {}  # of an answer, by route
+        self._prefix, self._count = os.urandom(12).hex().encode() + b"-", itertools.count()
 
     def handle(self, request: Request, reply: Reply) -> None:
         """Answer a request: `reply` is called once, now or later in this thread. Raises nothing."""
-        asked = Asked(self, request, reply)
-        route = asked.route
+        memo = request.memo
+        found = memo.found if memo is not None else None
+        if type(found) is Found and found.epoch == self._guard.epoch:
+            route = found.route
+            sent = found.request_id
+            asked = Asked(self, route, sent if sent is not None else b"%s%d" % (self._prefix, next(self._count)), reply)
+        else:
+            route = None
+            asked = Asked(self, self.routes.get(request.path), self.request_id(request.headers), reply)
         try:
             if route is None:
-                route = asked.route = self._other_spelling(request.path)
-            if request.method != route.method:
-                _require_method(request, route)
-            if route.scope and self._guard is not None:
-                self._guard.check(request.headers, route.scope)
+                route = self._admitted(request, asked)
             if route.accept is not None:
-                route.accept(request, asked.request_id, asked.finish)
+                route.accept(request, asked)
             else:
                 assert route.answer is not None
-                asked.finish(route.answer(request, asked.request_id))
+                asked.finish(route.answer(request))
         except Exception as error:  # noqa: BLE001  one broken request is not the end of the others
             asked.finish(error)
+
+    def _admitted(self, request: Request, asked: "Asked") -> Route:
+        """The route of a request that may take it; raises Problem."""
+        route = asked.route
+        if route is None:
+            route = asked.route = self._other_spelling(request.path)
+        if request.method != route.method:
+            _require_method(request, route)
+        guard = self._guard
+        epoch = guard.check(request.headers, route.scope) if route.scope else guard.epoch
+        if request.memo is not None and epoch >= 0:
+            request.memo.found = Found(route, self._sent_id(request.headers), epoch)
+        return route
 
     def refuse(self, problem: Problem, headers: dict[bytes, bytes]) -> Response:
         """The answer to what a front had to refuse before there was a request."""
         self.counters.answered("none", problem.status)
         return self.refusal(problem, self.request_id(headers))
 
-    def request_id(self, headers: dict[bytes, bytes]) -> str:
+    def request_id(self, headers: dict[bytes, bytes]) -> bytes:
         """The client's id where it is fit for logs and headers, else a new one."""
-        sent = headers.get(b"x-request-id")
-        if sent and SANE_ID.fullmatch(sent):
-            return sent.decode()
-        return f"{self._prefix}{next(self._asked)}"
+        sent = self._sent_id(headers)
+        return sent if sent is not None else b"%s%d" % (self._prefix, next(self._count))
 
-    def response(self, route: Route, request_id: str, result: bytes | Answer) -> Response:
+    def _sent_id(self, headers: dict[bytes, bytes]) -> bytes | None:
+        sent = headers.get(b"x-request-id")
+        return sent if sent and SANE_ID.fullmatch(sent) else None
+
+    def response(self, route: Route, request_id: bytes, result: bytes | Answer) -> Response:
         """The answer of an endpoint."""
         if isinstance(result, Answer):
-            written = ((b"content-type", result.content_type), *self._identity, *result.headers)
-            return Response(200, written, request_id.encode(), result.body)
-        fixed = self.fixed.get(route.name)
-        if fixed is None:
-            fixed = ((b"content-type", route.content_type), *self._identity, *route.headers)
-            self.fixed[route.name] = fixed
-        return Response(200, fixed, request_id.encode(), result)
+            headers = ((b"content-type", result.content_type), *self._identity, *result.headers)
+            return Response(ResponseHead(200, headers), request_id, result.body)
+        head = self.heads.get(route.name)
+        if head is None:
+            headers = ((b"content-type", route.content_type), *self._identity, *route.headers)
+            head = self.heads[route.name] = ResponseHead(200, headers)
+        return Response(head, request_id, result)
 
-    def refusal(self, error: Exception, request_id: str) -> Response:
+    def refusal(self, error: Exception, request_id: bytes) -> Response:
         """The problem document of whatever went wrong."""
         if isinstance(error, ColumnError):
             problem = problems.of_column(error)
@@ -129,11 +169,12 @@ class Application:
             where = traceback.extract_tb(error.__traceback__)[-1] if error.__traceback__ else None
             # The kind and the place only: an exception's text may hold what a client sent.
             place = f"{where.filename}:{where.lineno}" if where else "unknown"
-            log.error("failure request_id=%s error=%s at=%s", request_id, type(error).__name__, place)
+            log.error("failure request_id=%s error=%s at=%s", request_id.decode(), type(error).__name__, place)
             problem = Problem(500, "internal", "the server failed on this request; it is logged under its id")
         self.counters.refused(problem.code)
-        fixed = ((b"content-type", problems.CONTENT_TYPE), *self._identity, *problem.headers)
-        return Response(problem.status, fixed, request_id.encode(), problems.document(problem, request_id))
+        headers = ((b"content-type", problems.CONTENT_TYPE), *self._identity, *problem.headers)
+        body = problems.document(problem, request_id.decode())
+        return Response(ResponseHead(problem.status, headers), request_id, body)
 
     def _other_spelling(self, path: str) -> Route:
         """The route of a path with percent-encoding or a last slash; else the reason why there is none."""
@@ -160,16 +201,16 @@ def _require_method(request: Request, route: Route) -> None:
 class Asked:
     """A request on its way through the application; `finish` ends it, once."""
 
-    __slots__ = ("_application", "_reply", "_started", "request_id", "route")
+    __slots__ = ("_application", "_reply", "arrived", "request_id", "route")
 
-    def __init__(self, application: Application, request: Request, reply: Reply) -> None:
-        self._started = perf_counter()
+    def __init__(self, application: Application, route: Route | None, request_id: bytes, reply: Reply) -> None:
+        self.arrived = perf_counter()
         self._application = application
         self._reply: Reply | None = reply
-        self.request_id = application.request_id(request.headers)
-        self.route: Route | None = application.routes.get(request.path)
+        self.request_id = request_id
+        self.route = route
 
-    def finish(self, result: Result) -> None:
+    def finish(self, result: bytes | Answer | Exception) -> None:
         """Answer with a body, or with why there is none."""
         reply, self._reply = self._reply, None
         application, route = self._application, self.route
@@ -177,17 +218,17 @@ class Asked:
             if isinstance(result, Exception):
                 application.refusal(result, self.request_id)
             return
-        if isinstance(result, Exception) or route is None:
-            assert isinstance(result, Exception)
+        if type(result) is bytes and route is not None and (head := application.heads.get(route.name)) is not None:
+            response = Response(head, self.request_id, result)  # what most are
+        elif isinstance(result, Exception):
             response = application.refusal(result, self.request_id)
-        elif type(result) is bytes and (fixed := application.fixed.get(route.name)):
-            response = Response(200, fixed, self.request_id.encode(), result)
         else:
+            assert route is not None
             response = application.response(route, self.request_id, result)
         counters = application.counters
-        counters.answered(route.name if route else "none", response.status)
-        if route and route.scope == PREDICT:
-            counters.duration.observe(perf_counter() - self._started)
+        counters.answered(route.name if route is not None else "none", response.head.status)
+        if route is not None and route.scope == PREDICT:
+            counters.duration.observe(perf_counter() - self.arrived)
         reply(response)
 
 

@@ -4,8 +4,7 @@ No timer: a lone request waits for nothing, and the busier the server, the large
 would hold up the others goes to a thread, one after the other.
 """
 
-from collections.abc import Callable, Iterable, Mapping
-from math import isfinite
+from collections.abc import Callable, Mapping
 from time import perf_counter
 
 import numpy as np
@@ -13,78 +12,38 @@ from msgspec import Struct
 
 from serving.columns import ColumnError, Values
 from serving.exchange import Problem
+from serving.expected import Typed
 from serving.limits import Limits
 from serving.metrics import Metrics
+from serving.parts import Answers, Part, Shared, all_finite, sound
 from serving.runtime import Model
 from serving.scheduling import Scheduler
 
 Columns = Mapping[str, Values]  # raw, of equal length; a column of width k as an array [rows, k] or a flat list
-Answers = dict[str, np.ndarray]
-Done = Callable[["Part | Exception"], None]
+Done = Callable[[Part | Exception], None]
 Observer = Callable[[Mapping[str, np.ndarray], Answers, int], None]  # feeds, answers, rows
 
 INLINE_SECONDS = 0.005  # that one request may hold up the event loop
 LONE_SECONDS = 50e-6  # from the last answer to the arrival of a request; in a crowd, the next one is there sooner
 BATCH_ROWS = 4096  # in one call; with more, a call takes longer and costs no less per row
 TRIAL_ROWS = 256
-FEW = 16
-
-
-class Shared:
-    """The outputs of one call, and as lists once somebody wants them so: for all at the price of one."""
-
-    __slots__ = ("answers", "lists")
-
-    def __init__(self, answers: Answers) -> None:
-        self.answers = answers
-        self.lists: dict[str, list[float]] = {}
-
-
-class Part:
-    """One request's part of the outputs of a call."""
-
-    __slots__ = ("_shared", "_start", "_stop")
-
-    def __init__(self, shared: Shared, start: int, stop: int) -> None:
-        self._shared, self._start, self._stop = shared, start, stop
-
-    @property
-    def rows(self) -> int:
-        """How many."""
-        return self._stop - self._start
-
-    def __getitem__(self, name: str) -> np.ndarray:
-        """An output: float32 [rows], or [rows, width]."""
-        return self._shared.answers[name][self._start : self._stop]
-
-    def flat(self, name: str) -> list[float]:
-        """An output as numbers, row after row."""
-        shared = self._shared
-        values = shared.lists.get(name)
-        if values is None:
-            values = shared.lists[name] = shared.answers[name].ravel().tolist()
-        width = len(values) // max(len(shared.answers[name]), 1)
-        return values[self._start * width : self._stop * width]
-
-
-class Floats(Struct, frozen=True):
-    """The columns of a request whose values are all floats now: as float32, and how to read them more carefully.
-
-    Whole numbers may have become floats on their way. Where that could have lost something, they are read again.
-    """
-
-    packed: dict[str, bytes]
-    again: Callable[[], Columns]
 
 
 class Ask(Struct):
-    """A request that waits for its part of an answer."""
+    """A request that waits for its part of an answer: with columns, or with what they are read from."""
 
-    columns: Columns
+    columns: Columns | None
     rows: int
     done: Done
     deadline: float  # by perf_counter
-    floats: Floats | None
+    typed: Typed | None = None
+
+    def read(self) -> Columns:
+        """Its columns."""
+        if self.columns is None:
+            assert self.typed is not None
+            self.columns, self.typed = self.typed.again(), None
+        return self.columns
 
 
 class Call(Struct):
@@ -110,8 +69,10 @@ class Batcher:
     ) -> None:
         self.observers: list[Observer] = [counters.drift.observe]
         self._model, self._counters, self._limits, self._scheduler = model, counters, limits, scheduler
-        self._together = together
+        self._together, self._most, self._patience = together, limits.queue, limits.deadline_seconds
         self._waiting: list[Ask] = []
+        self._waiting_typed: list[Ask] = []
+        self._flushing = False  # at the end of this turn
         # When requests come one by one, each is answered at once: the end of the turn would bring no company. A front
         # that takes long for each request cannot tell a crowd by its haste, and switches this off.
         self.at_once = True
@@ -122,18 +83,10 @@ class Batcher:
 
     def require_room(self) -> None:
         """Raises Problem when as many wait as may: before anything is decoded, since a refusal has to be cheap."""
-        if len(self._waiting) + self._beside >= self._limits.queue:
+        if len(self._waiting) + len(self._waiting_typed) + self._beside >= self._most:
             raise overloaded()
 
-    def submit(
-        self,
-        columns: Columns,
-        rows: int,
-        done: Done,
-        even: bool = False,
-        floats: Floats | None = None,
-        arrived: float = 0.0,
-    ) -> None:
+    def submit(self, columns: Columns, rows: int, done: Done, even: bool = False, arrived: float = 0.0) -> None:
         """Predict for `rows` rows, once there is room. `done` gets this request's outputs, or the error that it has.
 
         `even`: it is known that every column has so many rows. `arrived`: when the request was there, by perf_counter.
@@ -145,18 +98,24 @@ class Batcher:
         except ColumnError as error:
             done(error)
             return
-        now = perf_counter()
-        ask = Ask(columns, rows, done, now + self._limits.deadline_seconds, floats)
-        if rows * self._seconds_per_row > INLINE_SECONDS:
+        self._take(Ask(columns, rows, done, perf_counter() + self._limits.deadline_seconds), self._waiting, arrived)
+
+    def submit_typed(self, typed: Typed, done: Done, arrived: float) -> None:
+        """As `submit`, for what needs no further look."""
+        ask = Ask(None, typed.rows, done, arrived + self._patience, typed)
+        self._take(ask, self._waiting_typed, arrived)
+
+    def _take(self, ask: Ask, waiting: list[Ask], arrived: float) -> None:
+        if ask.rows * self._seconds_per_row > INLINE_SECONDS:
             self._hand_over(ask)
-        elif self._waiting:
-            self._waiting.append(ask)
+        elif self._flushing:
+            waiting.append(ask)
         elif self._lone and self.at_once and arrived - self._answered > LONE_SECONDS:
-            self._deliver(self._call([ask], rows))
+            self._deliver(self._call([ask], ask.rows))
             self._answered = perf_counter()
         else:
-            self._lone = False
-            self._waiting.append(ask)
+            self._lone, self._flushing = False, True
+            waiting.append(ask)
             self._scheduler.soon(self._flush)
 
     def _require_even(self, columns: Columns, rows: int) -> None:
@@ -166,22 +125,25 @@ class Batcher:
                 raise ColumnError(name, f"does not have the {rows} rows of the others", "send as many in every column")
 
     def _flush(self) -> None:
-        waiting, self._waiting = self._waiting, []
-        self._lone = len(waiting) == 1
+        # Apart, since one that has to be read more carefully would have all others read so, too.
+        kinds = self._waiting_typed, self._waiting
+        self._waiting_typed, self._waiting, self._flushing = [], [], False
+        self._lone = sum(map(len, kinds)) == 1
         now = perf_counter()
-        batch: list[Ask] = []
-        rows = 0
-        for ask in waiting:
-            if ask.deadline < now:
-                ask.done(too_late())
-                continue
-            if batch and (rows + ask.rows > BATCH_ROWS or not self._together):
+        for waiting in kinds:
+            batch: list[Ask] = []
+            rows = 0
+            for ask in waiting:
+                if ask.deadline < now:
+                    ask.done(too_late())
+                    continue
+                if batch and (rows + ask.rows > BATCH_ROWS or not self._together):
+                    self._deliver(self._call(batch, rows))
+                    batch, rows = [], 0
+                batch.append(ask)
+                rows += ask.rows
+            if batch:
                 self._deliver(self._call(batch, rows))
-                batch, rows = [], 0
-            batch.append(ask)
-            rows += ask.rows
-        if batch:
-            self._deliver(self._call(batch, rows))
         self._answered = perf_counter()
 
     def _hand_over(self, ask: Ask) -> None:
@@ -207,12 +169,12 @@ class Batcher:
         model = self._model
         refused: list[tuple[Ask, Exception]] = []
         try:
-            feeds = self._feeds(asks)
+            feeds = self._feeds(asks, rows)
         except ColumnError:
             # Somebody's column is at fault. Each is read alone, so that everybody gets what he would have got alone.
             asks, refused = self._sorted_out(asks)
             rows = sum(ask.rows for ask in asks)
-            feeds = model.feeds_together([ask.columns for ask in asks]) if asks else {}
+            feeds = model.feeds_together([ask.read() for ask in asks]) if asks else {}
         decoded = perf_counter()
         try:
             answers: Answers | Exception = model.run(feeds) if asks else {}
@@ -220,21 +182,18 @@ class Batcher:
             answers = error
         return Call(asks, rows, feeds, answers, refused, decoded - started, perf_counter() - decoded)
 
-    def _feeds(self, asks: list[Ask]) -> dict[str, np.ndarray]:
-        packed = [ask.floats.packed for ask in asks if ask.floats is not None]
-        if len(packed) == len(asks) and (feeds := self._model.feeds_packed(packed)) is not None:
+    def _feeds(self, asks: list[Ask], rows: int) -> dict[str, np.ndarray]:
+        typed = [ask.typed.values for ask in asks if ask.typed is not None]
+        if len(typed) == len(asks) and (feeds := self._model.feeds_typed(typed, rows)) is not None:
             return feeds
-        for ask in asks:
-            if ask.floats is not None:
-                ask.columns, ask.floats = ask.floats.again(), None
-        return self._model.feeds_together([ask.columns for ask in asks])
+        return self._model.feeds_together([ask.read() for ask in asks])
 
     def _sorted_out(self, asks: list[Ask]) -> tuple[list[Ask], list[tuple[Ask, Exception]]]:
         fit: list[Ask] = []
         refused: list[tuple[Ask, Exception]] = []
         for ask in asks:
             try:
-                self._model.feeds(ask.columns)
+                self._model.feeds(ask.read())
                 fit.append(ask)
             except ColumnError as error:
                 refused.append((ask, error))
@@ -251,13 +210,13 @@ class Batcher:
             return
         started = perf_counter()
         answers = call.answers
-        shared = Shared(answers)
-        sound = all(map(_finite, answers.values()))
+        shared = Shared(answers, call.rows)
+        fine = all_finite(answers)
         start = 0
         for ask in call.asks:
             stop = start + ask.rows
             part = Part(shared, start, stop)
-            ask.done(part if sound else _sound(part, answers))
+            ask.done(part if fine else sound(part, answers))
             start = stop
         self._counters.batch(len(call.asks), call.rows, call.decode, call.infer, perf_counter() - started)
         for observe in self.observers:
@@ -294,23 +253,6 @@ def overloaded() -> Problem:
 def too_late() -> Problem:
     """For a request whose answer would come after its deadline."""
     return Problem(504, "deadline_exceeded", "the answer would have come too late; send fewer rows, or try again")
-
-
-def _finite(answer: np.ndarray) -> bool:
-    if answer.size <= FEW:  # numpy takes longer to start than this to end
-        return isfinite(sum(answer.ravel().tolist()))
-    return bool(np.isfinite(answer).all())
-
-
-def _sound(part: Part, names: Iterable[str]) -> Part | Problem:
-    """The part, or the problem that the model has no answer in it that is a number."""
-    for name in names:
-        finite = np.isfinite(part[name])
-        if not finite.all():
-            row = int(np.argwhere(~finite)[0][0])
-            detail = f"the model has no finite answer for row {row}; its inputs are far from what it was trained on"
-            return Problem(422, "no_finite_answer", detail, field=name)
-    return part
 
 
 def _trial(model: Model) -> float:

@@ -11,6 +11,7 @@ A column of width k holds k numbers per row: an array [rows, k], one list per ro
 from collections.abc import Callable, Iterable, Sequence
 from itertools import chain
 from math import isfinite
+from struct import error as StructError
 from struct import pack
 
 import numpy as np
@@ -98,33 +99,52 @@ def read_numbers(columns: Sequence[Input], values: Sequence[list]) -> np.ndarray
     return result
 
 
-def packed(values: Values) -> bytes | None:
-    """Floats as float32, rounded as numpy rounds them, at half the price; None where one is too large, or too many."""
-    if len(values) > PACKED:
-        return None
-    try:
-        return pack(f"<{len(values)}f", *values)
-    except OverflowError:  # what "<" says for a number beyond float32; without it, it would be infinity
-        return None
-
-
-def read_packed(column: Input, parts: Sequence[bytes]) -> np.ndarray | None:
-    """The array of a float32 column that came packed; None where a value needs a closer look.
+def typed_numbers(values: list) -> np.ndarray | None:
+    """float32 of floats, in which None is missing; None where a value needs a closer look.
 
     A whole number may have become a float on its way here. Below 2^24 nothing is lost by that.
     """
-    array = np.frombuffer(b"".join(parts), "<f4")
-    if array.size and not np.abs(array).max() < EXACT["float32"]:  # which NaN is not, either
+    array = None
+    try:
+        if len(values) <= PACKED:  # rounds as numpy does, at half the price
+            array = np.frombuffer(pack(f"<{len(values)}f", *values), "<f4")
+    except OverflowError:  # what "<" says for a number beyond float32; without it, it would be infinity
         return None
-    return array.reshape(-1, column.width) if column.width > 1 else array
+    except StructError:  # there is None among them
+        pass
+    if array is None:
+        with np.errstate(over="ignore"):
+            array = np.array(values, np.float32)
+    return array if np.fmax.reduce(np.abs(array), initial=0.0) < EXACT["float32"] else None
+
+
+def typed(column: Input, values: list) -> np.ndarray | None:
+    """The array of a column whose values are known to be of its type, or None where it is nullable.
+
+    None where a value needs a closer look.
+    """
+    if column.dtype == "float32":
+        array = typed_numbers(values)
+    elif column.dtype == "string":
+        array = np.array(["" if value is None else value for value in values] if column.nullable else values, object)
+        if not column.nullable and "" in values:
+            return None
+    else:
+        try:
+            array = np.array(values, np.int64 if column.dtype == "int64" else np.bool_)
+        except OverflowError:
+            return None
+    return array.reshape(-1, column.width) if column.width > 1 and array is not None else array
 
 
 def _finite(values: list[float]) -> np.ndarray | None:
     """float32 of floats; None where one of them is not finite."""
-    data = packed(values)
-    if data is None:
+    if len(values) > PACKED:
         return None
-    array = np.frombuffer(data, "<f4")
+    try:
+        array = np.frombuffer(pack(f"<{len(values)}f", *values), "<f4")
+    except OverflowError:
+        return None
     # numpy takes long to start, Python long to end.
     finite = isfinite(sum(values)) if len(values) <= FEW else np.isfinite(array).all()
     return array if finite else None

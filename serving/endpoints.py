@@ -1,22 +1,20 @@
 """The endpoints of the two ports: the Open Inference Protocol v2 for clients, metrics and health for the platform."""
 
 from collections.abc import Callable
-from time import perf_counter
 
 import msgspec
 
 import serving
 from contracts.bundle import Bundle
 from serving import invocations, metrics, openapi, page, problems, protocol, replies
-from serving.application import METADATA, PREDICT, Application, Finish, Guard, Route, served_version
-from serving.batching import Batcher, Columns, Floats, Part
-from serving.columns import Values, packed
+from serving.application import METADATA, PREDICT, Application, Asked, Guard, Route, served_version
+from serving.batching import Batcher, Columns, Done
 from serving.exchange import Problem, Request
+from serving.expected import Expected, Typed
 from serving.limits import Limits
 from serving.metrics import Metrics
+from serving.parts import Part
 from serving.runtime import Model
-
-MANY_BYTES = 2048  # of JSON, from which on it pays to know that they are numbers only
 
 
 class Readiness:
@@ -55,7 +53,7 @@ def inference(
 
 def management(bundle: Bundle, counters: Metrics, readiness: Readiness) -> Application:
     """The application of the management port, which clients never see: metrics and health."""
-    page = Route("metrics", "GET", lambda request, request_id: counters.render(), content_type=metrics.CONTENT_TYPE)
+    page = Route("metrics", "GET", lambda request: counters.render(), content_type=metrics.CONTENT_TYPE)
     return Application(bundle, counters, {"/metrics": page, **_health(readiness)})
 
 
@@ -64,50 +62,45 @@ class Inference:
 
     def __init__(self, model: Model, batcher: Batcher, limits: Limits) -> None:
         self._batcher, self._rows = batcher, limits.rows
-        self._floats_only = model.floats_only
+        self._expected = Expected(model.bundle, limits.rows)
         self._inputs = {column.name: column for column in model.manifest.inputs}
         self._replies = replies.Replies(model.manifest, served_version(model.bundle), model.bundle.digest)
 
-    def __call__(self, request: Request, request_id: str, finish: Finish) -> None:
+    def __call__(self, request: Request, asked: Asked) -> None:
         """Answer under the body's `id`, else under the request's."""
-        arrived = perf_counter()
         self._batcher.require_room()
-        headers = request.headers
+        headers, body, binary = request.headers, request.body, b""
         if b"content-encoding" in headers:
             problems.refuse_encoding(headers)
-        length = headers.get(protocol.HEADER_LENGTH)
-        body, binary = (request.body, b"") if length is None else protocol.split(request.body, length)
-        many = self._floats_only and len(body) > MANY_BYTES and not binary
-        numbers = protocol.decode_floats(body) if many else None
-        asked = numbers or protocol.decode(body)
-        columns, rows = protocol.columns(asked, self._inputs, self._rows, binary)
-        floats = None
-        if numbers is not None and (floats := self._floats(columns, body)) is None:
-            columns, rows = self._read(body)
-        chosen = self._replies.chosen(asked)
-        answer_id = request_id if asked.id is None else asked.id
+        if (length := headers.get(protocol.HEADER_LENGTH)) is not None:
+            body, binary = protocol.split(body, length)
+        elif (expected := self._expected.decode(body)) is not None:
+            wanted, values, rows = expected
+            done = self._done(wanted, asked)
+            self._batcher.submit_typed(Typed(values, rows, lambda: self._columns(body)), done, asked.arrived)
+            return
+        wanted = protocol.decode(body)
+        columns, rows = protocol.columns(wanted, self._inputs, self._rows, binary)
+        self._batcher.submit(columns, rows, self._done(wanted, asked), True, asked.arrived)
+
+    def _done(self, wanted: protocol.InferenceRequest, asked: Asked) -> Done:
+        """How to go on when there is an answer."""
+        replies = self._replies
+        encode = replies.encode
+        chosen = replies.every if wanted.outputs is wanted.parameters is None else replies.chosen(wanted)
+        answer_id = b'"%s"' % asked.request_id if wanted.id is None else msgspec.json.encode(wanted.id)
 
         def done(part: Part | Exception) -> None:
-            finish(part if isinstance(part, Exception) else self._replies.encode(part, chosen, answer_id))
+            asked.finish(part if isinstance(part, Exception) else encode(part, chosen, answer_id))
 
-        self._batcher.submit(columns, rows, done, True, floats, arrived)
+        return done
 
-    def _floats(self, columns: Columns, body: bytes) -> Floats | None:
-        """The columns packed, where every value is a float that float32 can hold."""
-        found = {}
-        for name, values in columns.items():
-            data = packed(values)
-            if data is None:
-                return None
-            found[name] = data
-        return Floats(found, lambda: self._read(body)[0])
-
-    def _read(self, body: bytes) -> tuple[dict[str, Values], int]:
-        return protocol.columns(protocol.decode(body), self._inputs, self._rows)
+    def _columns(self, body: bytes) -> Columns:
+        return protocol.columns(protocol.decode(body), self._inputs, self._rows)[0]
 
 
 def _fixed(name: str, body: bytes, scope: str) -> Route:
-    return Route(name, "GET", lambda request, request_id: body, scope=scope)
+    return Route(name, "GET", lambda request: body, scope=scope)
 
 
 def _health(readiness: Readiness) -> dict[str, Route]:
@@ -117,10 +110,10 @@ def _health(readiness: Readiness) -> dict[str, Route]:
     }
 
 
-def _when_ready(readiness: Readiness, document: dict[str, object]) -> Callable[[Request, str], bytes]:
+def _when_ready(readiness: Readiness, document: dict[str, object]) -> Callable[[Request], bytes]:
     body = msgspec.json.encode(document)
 
-    def answer(request: Request, request_id: str) -> bytes:
+    def answer(request: Request) -> bytes:
         if not readiness.ready:
             detail = "the server is starting or going away; ask another one"
             raise Problem(503, "not_ready", detail, headers=((b"retry-after", b"1"),))

@@ -8,6 +8,15 @@ from msgspec import Struct
 Header = tuple[bytes, bytes]
 
 
+class Memo:
+    """What was found out about a request's head. Requests whose heads are the same bytes share one."""
+
+    __slots__ = ("found",)
+
+    def __init__(self) -> None:
+        self.found: object = None
+
+
 class Request(Struct, frozen=True, gc=False):
     """One whole request. Header names are lower case; a header sent twice has its values joined by ", "."""
 
@@ -15,23 +24,33 @@ class Request(Struct, frozen=True, gc=False):
     path: str  # without query, percent-encoding as sent
     headers: dict[bytes, bytes] = {}
     body: bytes = b""
+    memo: Memo | None = None  # the handler's to use, where a front remembers heads
+
+
+class ResponseHead(Struct, gc=False, eq=False):
+    """Status and headers that many answers share; `written` is a front's, to keep them written out."""
+
+    status: int
+    headers: tuple[Header, ...]
+    written: bytes = b""
 
 
 class Response(Struct, frozen=True, gc=False):
-    """One whole answer; the front adds what belongs to the connection: length, date, keep-alive.
+    """One whole answer; the front adds what belongs to the connection: length, date, keep-alive."""
 
-    `fixed` are headers that many answers share, so that a front can keep them written out; the request id is the rest.
-    """
-
-    status: int
-    fixed: tuple[Header, ...]
+    head: ResponseHead
     request_id: bytes
     body: bytes
 
     @property
+    def status(self) -> int:
+        """The status code."""
+        return self.head.status
+
+    @property
     def headers(self) -> tuple[Header, ...]:
         """All of them."""
-        return (*self.fixed, (b"x-request-id", self.request_id))
+        return (*self.head.headers, (b"x-request-id", self.request_id))
 
 
 Reply = Callable[[Response], None]

@@ -19,11 +19,12 @@ from msgspec import UNSET, Struct, UnsetType
 import serving
 from contracts.bundle import Input
 from serving import problems
-from serving.application import PREDICT, Finish, Route
-from serving.batching import Batcher, Part
+from serving.application import PREDICT, Asked, Route
+from serving.batching import Batcher
 from serving.columns import ColumnError
 from serving.exchange import Problem, Request
 from serving.limits import Limits
+from serving.parts import Part
 from serving.protocol import SPEAKABLE
 from serving.runtime import Model
 
@@ -34,7 +35,7 @@ TRUTHS = {"true": True, "1": True, "false": False, "0": False}
 Scalar = str | int | float | bool | None
 Cell = Scalar | list[Scalar]  # a list for an input that is a tensor
 Columns = dict[str, list]
-Ready = Callable[[Request, str], object]
+Ready = Callable[[Request], object]
 
 
 class Split(Struct, frozen=True):
@@ -56,8 +57,8 @@ class Invocation(Struct, frozen=True):
 def routes(model: Model, batcher: Batcher, limits: Limits, ready: Ready) -> dict[str, Route]:
     """The endpoints of this dialect; `ready` raises Problem where the server wants no requests."""
 
-    def ping(request: Request, request_id: str) -> bytes:
-        ready(request, request_id)
+    def ping(request: Request) -> bytes:
+        ready(request)
         return b"\n"
 
     version = serving.__version__.encode()
@@ -66,7 +67,7 @@ def routes(model: Model, batcher: Batcher, limits: Limits, ready: Ready) -> dict
         "/invocations": Route("invocations", "POST", accept=predict, scope=PREDICT),
         "/ping": Route("ping", "GET", ping, content_type=TEXT),
         "/health": Route("ping", "GET", ping, content_type=TEXT),
-        "/version": Route("version", "GET", lambda request, request_id: version, content_type=TEXT),
+        "/version": Route("version", "GET", lambda request: version, content_type=TEXT),
     }
 
 
@@ -78,13 +79,13 @@ class Invocations:
         self._inputs = {column.name: column for column in model.manifest.inputs}
         self._outputs = list(model.output_names)
 
-    def __call__(self, request: Request, request_id: str, finish: Finish) -> None:
+    def __call__(self, request: Request, asked: Asked) -> None:
         """Decode, predict, and finish with the body or with the reason why there is none."""
         self._batcher.require_room()
         columns, rows = decode(request, self._inputs, self._rows)
 
         def done(answers: Part | Exception) -> None:
-            finish(answers if isinstance(answers, Exception) else encode(answers, self._outputs))
+            asked.finish(answers if isinstance(answers, Exception) else encode(answers, self._outputs))
 
         self._batcher.submit(columns, rows, done)
 

@@ -79,7 +79,7 @@ TEXT: Document = {"type": "string"}
 def routes(bundle: Bundle, limits: Limits, security: Sequence[str] = ()) -> dict[str, Route]:
     """The endpoint. It says what the model is, so it is open to those only who may know that."""
     described = document(bundle, limits, security)
-    return {"/openapi.json": Route("openapi", "GET", lambda request, request_id: described, scope=METADATA)}
+    return {"/openapi.json": Route("openapi", "GET", lambda request: described, scope=METADATA)}
 
 
 def document(bundle: Bundle, limits: Limits, security: Sequence[str] = ()) -> bytes:

@@ -24,7 +24,7 @@ def routes() -> dict[str, Route]:
         (b"cache-control", b"no-cache"),
     )
     kind = b"text/html; charset=utf-8"
-    return {"/docs": Route("docs", "GET", lambda request, request_id: page, content_type=kind, headers=headers)}
+    return {"/docs": Route("docs", "GET", lambda request: page, content_type=kind, headers=headers)}
 
 
 def policy(page: bytes) -> bytes:

@@ -75,33 +75,7 @@ class InferenceRequest(Struct, frozen=True, gc=False):
     parameters: RequestParameters | None = None
 
 
-class FloatTensor(InputTensor, frozen=True, gc=False):
-    """An input of a model that takes numbers only."""
-
-    data: list[float] | None = None
-
-
-class FloatRequest(InferenceRequest, frozen=True, gc=False):
-    """A request to a model that takes numbers only, flat and none missing."""
-
-    inputs: list[FloatTensor]  # type: ignore[assignment]
-
-
 _decoder = msgspec.json.Decoder(InferenceRequest)
-_float_decoder = msgspec.json.Decoder(FloatRequest)
-
-
-def decode_floats(body: bytes) -> FloatRequest | None:
-    """The request in a body if its data are nothing but flat numbers; None where it needs a closer look."""
-    try:
-        request = _float_decoder.decode(body)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-        return None
-    # Declared as whole, a number may not be a fraction; here all of them have become such.
-    for tensor in request.inputs:
-        if tensor.datatype in WHOLE:
-            return None
-    return request
 
 
 def decode(body: bytes) -> InferenceRequest:

@@ -6,8 +6,8 @@ import msgspec
 
 from contracts.bundle import Manifest
 from serving.application import Answer
-from serving.batching import Part
 from serving.exchange import Problem
+from serving.parts import Part
 from serving.protocol import DATATYPE, HEADER_LENGTH, InferenceRequest
 
 PLATFORM = "onnx_onnxv1"
@@ -19,7 +19,7 @@ class Replies:
 
     def __init__(self, manifest: Manifest, version: str, digest: str) -> None:
         self._known = [output.name for output in manifest.outputs]
-        self._every = tuple((name, False) for name in self._known)
+        self.every = tuple((name, False) for name in self._known)
         quoted = msgspec.json.encode
         self._head = b'{"model_name":%s,"model_version":%s,"id":' % (quoted(manifest.name), quoted(version))
         self._middle = b',"parameters":%s,"outputs":[' % quoted({"bundle_digest": digest})
@@ -28,6 +28,7 @@ class Replies:
             + (b"%d]" if output.width == 1 else b"%%d,%d]" % output.width)
             for output in manifest.outputs
         }
+        self._one_row = {name: tensor % 1 for name, tensor in self._tensors.items()}
 
     def chosen(self, request: InferenceRequest) -> tuple[tuple[str, bool], ...]:
         """The outputs to answer with and whether as binary: all where the client has no wish.
@@ -36,7 +37,7 @@ class Replies:
         """
         binary = request.parameters is not None and request.parameters.binary_data_output
         if not request.outputs:
-            return tuple((name, True) for name in self._known) if binary else self._every
+            return tuple((name, True) for name in self._known) if binary else self.every
         if len(request.outputs) == 1 and (only := request.outputs[0]).name in self._known:
             wish = only.parameters.binary_data if only.parameters else None
             return ((only.name, binary if wish is None else wish),)
@@ -50,17 +51,15 @@ class Replies:
         wishes = (output.parameters.binary_data if output.parameters else None for output in request.outputs)
         return tuple((name, binary if wish is None else wish) for name, wish in zip(names, wishes, strict=True))
 
-    def encode(
-        self,
-        answers: Part,
-        chosen: tuple[tuple[str, bool], ...],
-        id: str,  # noqa: A002
-    ) -> bytes | Answer:
-        """The body of an answer; its JSON first and the binary tensors behind it, where any is wanted so."""
+    def encode(self, answers: Part, chosen: tuple[tuple[str, bool], ...], id: bytes) -> bytes | Answer:  # noqa: A002
+        """The body of an answer; its JSON first and the binary tensors behind it, where any is wanted so.
+
+        `id` is JSON.
+        """
         if len(chosen) == 1 and not chosen[0][1]:  # what most want, in one step
-            name = chosen[0][0]
-            head, values = self._tensors[name] % answers.rows, msgspec.json.encode(answers.flat(name))
-            return b'%s%s%s%s,"data":%s}]}' % (self._head, msgspec.json.encode(id), self._middle, head, values)
+            name, rows = chosen[0][0], answers.rows
+            head = self._one_row[name] if rows == 1 else self._tensors[name] % rows
+            return b'%s%s%s%s,"data":[%s]}]}' % (self._head, id, self._middle, head, answers.text(name))
         parts: list[bytes] = []
         data: list[bytes] = []
         for name, binary in chosen:
@@ -70,8 +69,8 @@ class Replies:
                 data.append(raw)
                 parts.append(b'%s,"parameters":{"binary_data_size":%d}}' % (head, len(raw)))
             else:
-                parts.append(b'%s,"data":%s}' % (head, msgspec.json.encode(answers.flat(name))))
-        text = b"%s%s%s%s]}" % (self._head, msgspec.json.encode(id), self._middle, b",".join(parts))
+                parts.append(b'%s,"data":[%s]}' % (head, answers.text(name)))
+        text = b"%s%s%s%s]}" % (self._head, id, self._middle, b",".join(parts))
         if not data:
             return text
         return Answer(b"".join((text, *data)), BINARY, ((HEADER_LENGTH, b"%d" % len(text)),))

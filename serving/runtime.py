@@ -11,7 +11,7 @@ import numpy as np
 import onnxruntime as ort
 
 from contracts.bundle import Bundle, BundleError
-from serving.columns import ColumnError, Values, read, read_numbers, read_packed, read_together
+from serving.columns import ColumnError, Values, read, read_numbers, read_together, typed, typed_numbers
 
 TENSORS = {"string": "tensor(string)", "float32": "tensor(float)", "int64": "tensor(int64)", "bool": "tensor(bool)"}
 # Large batches go through the graph in slices: what lies between two layers stays in the cache, and memory does not
@@ -32,10 +32,13 @@ class Model:
         self.input_names = tuple(column.name for column in self.manifest.inputs)
         self.output_names = [output.name for output in self.manifest.outputs]
         self._inputs = frozenset(self.input_names)
-        self.floats_only = all(column.dtype == "float32" for column in self.manifest.inputs)
         plain = {column.name for column in self.manifest.inputs if column.dtype == "float32" and column.width == 1}
         self._numbers = tuple(column for column in self.manifest.inputs if column.name in plain)
         self._others = tuple(column for column in self.manifest.inputs if column.name not in plain)
+        places = list(enumerate(self.manifest.inputs))
+        self._number_places = [place for place, column in places if column.name in plain]
+        self._number_names = [column.name for column in self._numbers]
+        self._other_places = [(place, column) for place, column in places if column.name not in plain]
         self._session = _session(bundle, threads)
         _check_inputs(bundle, self._session)
         _check_outputs(bundle, self._session)
@@ -86,15 +89,32 @@ class Model:
             feeds[column.name] = read_together(column, [caller[column.name] for caller in callers])
         return feeds
 
-    def feeds_packed(self, callers: Sequence[Mapping[str, bytes]]) -> dict[str, np.ndarray] | None:
-        """As `feeds_together`, of columns that came packed as float32; None where a value needs a closer look."""
-        feeds = {}
-        for column in self.manifest.inputs:
-            array = read_packed(column, [caller[column.name] for caller in callers])
+    def feeds_typed(self, callers: Sequence[Sequence[Sequence]], rows: int) -> dict[str, np.ndarray] | None:
+        """As `feeds_together`, of columns in the model's order whose values are of their types already.
+
+        None where a value needs a closer look.
+        """
+        feeds: dict[str, np.ndarray] = {}
+        if self._numbers:
+            block = self._numbers_typed(callers, rows)
+            if block is None:
+                return None
+            feeds.update(zip(self._number_names, block, strict=True))
+        for place, column in self._other_places:
+            array = typed(column, list(chain.from_iterable([caller[place] for caller in callers])))
             if array is None:
                 return None
             feeds[column.name] = array
         return feeds
+
+    def _numbers_typed(self, callers: Sequence[Sequence[Sequence]], rows: int) -> np.ndarray | None:
+        """float32 [columns, rows] of all plain number columns."""
+        places = self._number_places
+        if rows == len(callers):  # one row each: caller by caller, which is one pass over what each has sent
+            array = typed_numbers([caller[place][0] for caller in callers for place in places])
+            return None if array is None else np.ascontiguousarray(array.reshape(rows, -1).T)
+        array = typed_numbers([value for place in places for caller in callers for value in caller[place]])
+        return None if array is None else array.reshape(-1, rows)
 
     def run(self, feeds: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         """The graph's answer for arrays that `feeds` gave; nothing is checked again."""

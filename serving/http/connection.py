@@ -6,12 +6,11 @@ from collections.abc import Callable
 from http import HTTPStatus
 from typing import Protocol, cast
 
-from serving.exchange import Handler, Header, Problem, Request, Response
+from serving.exchange import Handler, Problem, Request, Response
 from serving.http.parser import HEAD, IDLE, RequestParser
 from serving.limits import Limits
 
 STATUS_LINES = {status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in HTTPStatus}
-HEADS = 100  # answers that are kept written out
 
 
 class Host(Protocol):
@@ -21,8 +20,8 @@ class Host(Protocol):
     limits: Limits
     draining: bool
     date: bytes
-    heads: dict[tuple[int, tuple[Header, ...]], bytes]  # status line and fixed headers, written out
     now: Callable[[], float]
+    idle_deadline: float  # of a connection that was busy just now; `now` is not asked for each request
 
     def admit(self, connection: "Connection") -> bool:
         """Keep a new connection in view; says whether it may ask anything."""
@@ -37,7 +36,7 @@ class Connection(asyncio.Protocol):
     transport: asyncio.Transport
 
     def __init__(self, server: Host) -> None:
-        self._server = server
+        self._server, self._handle = server, server.handler.handle
         self._parser = RequestParser(server.limits, self._ask, self._proceed)
         self._slots: deque[Slot] = deque()  # requests that are not answered, in the order asked
         self._closing = False  # nothing that comes from here on is read
@@ -67,8 +66,14 @@ class Connection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         if self._closing:
             self._discard(data)
-        else:
+        elif (request := self._parser.recall(data)) is None:
             self._read(data)
+        else:
+            if self._readable:
+                self.deadline = self._server.idle_deadline
+            self._ask(request, "1.1", True)
+            if len(self._slots) > 1:
+                self._hold_back()
 
     def pause_writing(self) -> None:
         """The client does not read its answers: neither do we read its requests."""
@@ -106,10 +111,13 @@ class Connection(asyncio.Protocol):
         if self._lost:
             return
         slots, server = self._slots, self._server
-        close = slot.close
         if server.draining and slots[-1] is slot:
-            close = self._closing = self._ending = True
-        slot.answer = self._written(response, slot, close)
+            slot.close = self._closing = self._ending = True
+        if slots[0] is not slot:
+            slot.answer = self._written(response, slot)
+            return
+        self.transport.write(self._written(response, slot))
+        slots.popleft()
         while slots and (ready := slots[0].answer) is not None:
             slots.popleft()
             self.transport.write(ready)
@@ -131,6 +139,10 @@ class Connection(asyncio.Protocol):
             return
         if (parser.requests != requests or parser.phase != phase) and self._readable:
             self.deadline = self._server.now() + self._patience()
+        self._hold_back()
+
+    def _hold_back(self) -> None:
+        """Read no more where as much is asked as may be asked at once."""
         if len(self._slots) >= self._server.limits.pipelined and not self._paused:
             self._paused = True
             self.transport.pause_reading()
@@ -146,7 +158,7 @@ class Connection(asyncio.Protocol):
         self._slots.append(slot)
         if close:
             self._closing = self._ending = True
-        self._server.handler.handle(request, slot)
+        self._handle(request, slot)
         return not self._closing
 
     def _proceed(self) -> None:
@@ -163,19 +175,15 @@ class Connection(asyncio.Protocol):
         self._slots.append(slot)
         slot(self._server.handler.refuse(problem, self._parser.headers))
 
-    def _written(self, response: Response, slot: "Slot", close: bool) -> bytes:
+    def _written(self, response: Response, slot: "Slot") -> bytes:
         """The bytes of an answer; a client of HTTP/1.0 is told when the connection stays open."""
-        known, key = self._server.heads, (response.status, response.fixed)
-        head = known.get(key)
-        if head is None:
-            lines = [STATUS_LINES[response.status], *(b"%s: %s\r\n" % header for header in response.fixed)]
-            head = b"".join((*lines, b"x-request-id: "))
-            if len(known) < HEADS:
-                known[key] = head
-        body = response.body
-        connection = b"\r\nconnection: close" if close else b"\r\nconnection: keep-alive" if slot.old else b""
+        head, body = response.head, response.body
+        if not head.written:
+            headers = [b"%s: %s\r\n" % header for header in head.headers]
+            head.written = b"".join((STATUS_LINES[head.status], *headers, b"x-request-id: "))
+        connection = b"\r\nconnection: close" if slot.close else b"\r\nconnection: keep-alive" if slot.old else b""
         return b"%s%s\r\ncontent-length: %d\r\ndate: %s%s\r\n\r\n%s" % (
-            head,
+            head.written,
             response.request_id,
             len(body),
             self._server.date,

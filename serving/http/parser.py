@@ -10,7 +10,7 @@ from typing import NoReturn
 import httptools
 from msgspec import Struct
 
-from serving.exchange import Problem, Request
+from serving.exchange import Memo, Problem, Request
 from serving.limits import Limits
 
 IDLE, HEAD, BODY = "idle", "head", "body"
@@ -28,10 +28,11 @@ class Known(Struct, frozen=True):
     """A head that was read before: the same bytes mean the same request."""
 
     head: bytes
-    length: int  # of the body
+    total: int  # bytes of a request with it
     method: str
     path: str
     headers: dict[bytes, bytes]
+    memo: Memo
 
 
 class RequestParser:
@@ -55,17 +56,20 @@ class RequestParser:
         self._begins = False  # what is fed begins with a request
         self._plain = False  # the last request keeps the connection alive
 
+    def recall(self, data: bytes) -> Request | None:
+        """The request that these bytes are where they are a whole one and its head is known; else they are to be fed.
+
+        It counts as read, and is not delivered.
+        """
+        known = self._known
+        if known is None or len(data) != known.total or self.phase is not IDLE or not data.startswith(known.head):
+            return None
+        self.requests += 1
+        self.headers = known.headers
+        return Request(known.method, known.path, known.headers, data[len(known.head) :], known.memo)
+
     def feed(self, data: bytes) -> None:
         """Read on; raises Problem for what is refused, after which the connection holds nothing of use."""
-        known = self._known
-        if known is not None and self.phase == IDLE and data.startswith(known.head):
-            start = len(known.head)
-            if len(data) == start + known.length:
-                self.requests += 1
-                self.headers = known.headers
-                if not self._deliver(Request(known.method, known.path, known.headers, data[start:]), "1.1", True):
-                    self._stopped = True
-                return
         before = self.requests
         self._begins = self.phase == IDLE
         self._read(data)
@@ -86,7 +90,7 @@ class RequestParser:
         if len(head) <= REMEMBERED_BYTES and head.endswith(b"\r\n\r\n") and head.find(b"\r\n\r\n") == len(head) - 4:
             path = _path(self._target)
             assert path is not None
-            self._known = Known(head, length, self._method, path, headers)
+            self._known = Known(head, len(data), self._method, path, headers, Memo())
 
     def _read(self, data: bytes) -> None:
         step = self._limits.head_bytes

@@ -8,7 +8,7 @@ from contextlib import suppress
 from email.utils import formatdate
 
 from contracts.errors import InputError
-from serving.exchange import Handler, Header
+from serving.exchange import Handler
 from serving.http.connection import Connection
 from serving.limits import Limits
 
@@ -16,6 +16,7 @@ BACKLOG = 1024
 # Between closing the port and closing idle connections: what is on its way on them is still answered, with
 # `Connection: close`. Closed at once, a connection whose request lies unread in the socket would be reset.
 LAST_LOOK_SECONDS = 0.1
+TICK_SECONDS = 1.0
 YIELD_SECONDS = 0.001  # for which a client is left to a process with fewer connections
 
 
@@ -44,9 +45,9 @@ class Server:
         self.handler, self.limits = handler, limits
         self.draining = False
         self.date = b""  # the value of the Date header
-        self.heads: dict[tuple[int, tuple[Header, ...]], bytes] = {}
         self._loop = asyncio.get_running_loop()
         self.now = self._loop.time
+        self.idle_deadline = self.now() + limits.idle_seconds
         self._connections: set[Connection] = set()
         self._socket: socket.socket | None = None
         self._share: Callable[[int], bool] | None = None
@@ -154,11 +155,12 @@ class Server:
             await asyncio.wait(self._joining)
 
     async def _tick(self) -> None:
-        """Once a second: the date, and the deadlines. One sweep costs less than a timer for every request."""
+        """Once in a while: the date, and the deadlines. One sweep costs less than a timer for every request."""
         while True:
             self.date = formatdate(usegmt=True).encode()
             now = self.now()
+            self.idle_deadline = now + TICK_SECONDS + self.limits.idle_seconds  # until the next tick
             for connection in [connection for connection in self._connections if connection.deadline < now]:
                 connection.expire()
             self._listen_again()
-            await asyncio.sleep(1.0)
+            await asyncio.sleep(TICK_SECONDS)

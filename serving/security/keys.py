@@ -88,6 +88,7 @@ class Keys:
     def __init__(self, path: Path) -> None:
         """Read the file; raises InputError when it is not as it should be."""
         self._path = path
+        self.epoch = 0  # counts what was put in force
         self._buckets: dict[str, Bucket] = {}
         self._read = self._seen = _stamp(path)
         self._file = load(path)
@@ -95,8 +96,10 @@ class Keys:
         self._admit(_today())
         self._background = Background("api-keys", self._step)
 
-    def scopes(self, credential: bytes) -> frozenset[str] | None:
+    def grant(self, credential: bytes) -> tuple[frozenset[str], bool] | None:
         """What a key is good for, None when it is none; raises Problem 429 when it has used up its rate.
+
+        Also says whether this needs no further look until `epoch` is another one: a key with a rate is counted.
 
         Takes the same time whatever is wrong with a key: its hash is what is looked up, and compared in constant time.
         """
@@ -106,7 +109,7 @@ class Keys:
             return None
         if bucket is not None:
             bucket.take()
-        return scopes
+        return scopes, bucket is None
 
     def close(self) -> None:
         """Look at the file no more."""
@@ -139,6 +142,7 @@ class Keys:
             for digest, key in digests.items()
         }
         self._day = today
+        self.epoch += 1
 
     def _bucket(self, key: Key) -> Bucket:
         """What the key had used of its rate stays used, unless the rate is another one now."""

@@ -48,10 +48,12 @@ class KeyGuard:
     """Lets in whoever knows the word."""
 
     schemes = ("api_key",)
+    epoch = 0
 
-    def check(self, headers: dict[bytes, bytes], scope: str) -> None:
+    def check(self, headers: dict[bytes, bytes], scope: str) -> int:
         if headers.get(b"x-api-key") != b"sesame":
             raise Problem(401, "unauthorized", "say the word", headers=((b"www-authenticate", b"Bearer"),))
+        return -1
 
 
 class Client:

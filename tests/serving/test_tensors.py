@@ -221,11 +221,6 @@ def ask(wide: Model, data: list, datatype: str = "FP32", rows: int = 1, company:
     return answers[0]
 
 
-@pytest.fixture(autouse=True)
-def _every_body_is_large(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(endpoints, "MANY_BYTES", 0)
-
-
 @pytest.mark.parametrize("company", [None, [1.5, 2.5, 3.5], [1, None, 3], [2**24 + 1, 0, 0], [1e39, 0, 0]])
 @pytest.mark.parametrize(
     ("data", "datatype", "total"),
@@ -246,7 +241,7 @@ def _every_body_is_large(monkeypatch: pytest.MonkeyPatch) -> None:
         ([1.5, 0, 0], "INT32", None),
     ],
 )
-def test_numbers_alone_are_read_fast_and_as_carefully(
+def test_numbers_are_read_as_carefully_in_company_as_alone(
     wide: Model, data: list, datatype: str, total: float | None, company: list | None
 ) -> None:
     response = ask(wide, data, datatype, company=company)

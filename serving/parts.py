@@ -1,0 +1,75 @@
+"""Who gets what of the outputs that one call of the model has for several requests."""
+
+from collections.abc import Iterable
+from math import isfinite
+
+import msgspec
+import numpy as np
+
+from serving.exchange import Problem
+
+Answers = dict[str, np.ndarray]
+FEW = 16
+
+
+class Shared:
+    """The outputs of one call, and as text once somebody wants them so: for all at the price of one."""
+
+    __slots__ = ("answers", "rows", "texts")
+
+    def __init__(self, answers: Answers, rows: int) -> None:
+        self.answers, self.rows = answers, rows
+        self.texts: dict[str, list[bytes]] = {}
+
+
+class Part:
+    """One request's part of the outputs of a call."""
+
+    __slots__ = ("_shared", "_start", "_stop", "rows")
+
+    def __init__(self, shared: Shared, start: int, stop: int) -> None:
+        self._shared, self._start, self._stop = shared, start, stop
+        self.rows = stop - start
+
+    def __getitem__(self, name: str) -> np.ndarray:
+        """An output: float32 [rows], or [rows, width]."""
+        return self._shared.answers[name][self._start : self._stop]
+
+    def text(self, name: str) -> bytes:
+        """An output as numbers in JSON with commas between them, row after row."""
+        shared, rows = self._shared, self.rows
+        if rows == shared.rows:
+            return _text(shared.answers[name])
+        texts = shared.texts.get(name)
+        if texts is None:
+            texts = shared.texts[name] = _text(shared.answers[name]).split(b",")
+        width = len(texts) // shared.rows
+        if width == rows == 1:
+            return texts[self._start]
+        return b",".join(texts[self._start * width : self._stop * width])
+
+
+def all_finite(answers: Answers) -> bool:
+    """Whether every number of the outputs is one."""
+    return all(map(_finite, answers.values()))
+
+
+def sound(part: Part, names: Iterable[str]) -> Part | Problem:
+    """The part, or the problem that the model has no answer in it that is a number."""
+    for name in names:
+        finite = np.isfinite(part[name])
+        if not finite.all():
+            row = int(np.argwhere(~finite)[0][0])
+            detail = f"the model has no finite answer for row {row}; its inputs are far from what it was trained on"
+            return Problem(422, "no_finite_answer", detail, field=name)
+    return part
+
+
+def _text(answer: np.ndarray) -> bytes:
+    return msgspec.json.encode(answer.ravel().tolist())[1:-1]
+
+
+def _finite(answer: np.ndarray) -> bool:
+    if answer.size <= FEW:  # numpy takes longer to start than this to end
+        return isfinite(sum(answer.ravel().tolist()))
+    return bool(np.isfinite(answer).all())

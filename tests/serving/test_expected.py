@@ -1,0 +1,163 @@
+"""What is decoded by types is read as the protocol reads it, or not at all."""
+
+import json
+
+import msgspec
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from contracts import bundle
+from serving import protocol
+from serving.columns import ColumnError
+from serving.exchange import Problem
+from serving.expected import Expected
+from serving.runtime import Model
+from tests import bundles
+
+MAXIMUM_ROWS = 4
+USUAL = {
+    "station": ("BYTES", st.sampled_from(["north", "", "unseen", None])),
+    "temperature": ("FP32", st.floats(-50, 50) | st.none() | st.integers(-5, 5)),
+    "hour": ("INT64", st.integers(0, 23)),
+    "holiday": ("BOOL", st.booleans()),
+}
+STRANGE = st.sampled_from(
+    [None, True, 1, 0, 2**24 + 1, 2**31, 2**63, 2**64, 2**70, 1.5, -0.0, 1e39, 1e308, "", "1", [1], [[1]], {}]
+)
+KINDS = st.sampled_from(["FP16", "FP32", "FP64", "INT8", "INT64", "UINT64", "BOOL", "BYTES", "fp32", ""])
+
+
+@st.composite
+def tensors(draw: st.DrawFn, name: str, rows: int) -> dict:
+    """A tensor as most clients send it, or with something about it that is otherwise."""
+    kind, values = USUAL[name]
+    tensor: dict = {"name": name, "datatype": kind, "shape": [rows]}
+    tensor["data"] = draw(st.lists(values, min_size=rows, max_size=rows))
+    match draw(st.integers(0, 30)):
+        case 0:
+            tensor["data"][0:1] = [draw(STRANGE)]
+        case 1:
+            tensor["shape"] = draw(st.lists(st.integers(-1, 5), max_size=3))
+        case 2:
+            tensor["datatype"] = draw(KINDS)
+        case 3:
+            tensor["name"] = draw(st.sampled_from([*USUAL, "", "other"]))
+        case 4:
+            del tensor[draw(st.sampled_from(sorted(tensor)))]
+        case 5:
+            sizes = st.sampled_from([{}, {"binary_data_size": 8}, {"binary_data_size": None}, {"other": 1}])
+            tensor["parameters"] = draw(sizes)
+        case 6:
+            tensor["data"] = [tensor["data"]]
+        case 7:
+            tensor["data"] = tensor["data"] * 2
+        case _:
+            pass
+    return tensor
+
+
+@st.composite
+def documents(draw: st.DrawFn) -> dict:
+    """The JSON of a request, mostly right."""
+    rows = draw(st.sampled_from([1, 1, 2, 3, MAXIMUM_ROWS + 1, 0]))
+    document = {"inputs": [draw(tensors(name, rows)) for name in USUAL]}
+    match draw(st.integers(0, 20)):
+        case 0:
+            document["inputs"] = draw(st.permutations(document["inputs"]))
+        case 1:
+            document["inputs"].pop()
+        case 2:
+            document["inputs"].append(document["inputs"][0])
+        case 3:
+            document["id"] = draw(st.sampled_from(["a", "", None, 1]))
+        case 4:
+            document["parameters"] = {"binary_data_output": draw(st.booleans())}
+        case 5:
+            document["outputs"] = [{"name": "probability"}]
+        case _:
+            pass
+    return document
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Model:
+    return Model(bundles.write(tmp_path_factory.mktemp("store")))
+
+
+@pytest.fixture(scope="module")
+def expected(model: Model) -> Expected:
+    return Expected(model.bundle, MAXIMUM_ROWS)
+
+
+def as_the_protocol_says(model: Model, text: bytes) -> tuple[dict[str, np.ndarray], int]:
+    inputs = {column.name: column for column in model.manifest.inputs}
+    columns, rows = protocol.columns(protocol.decode(text), inputs, MAXIMUM_ROWS)
+    return model.feeds(columns), rows
+
+
+@given(document=documents())
+def test_a_request_is_read_as_the_protocol_reads_it_or_left_to_it(
+    model: Model, expected: Expected, document: dict
+) -> None:
+    text = json.dumps(document).encode()
+    found = expected.decode(text)
+    feeds = None if found is None else model.feeds_typed([found[1]], found[2])
+    if found is None or feeds is None:
+        return
+    careful, rows = as_the_protocol_says(model, text)
+    assert (found[2], feeds.keys()) == (rows, careful.keys())
+    for name, array in careful.items():
+        assert feeds[name].dtype == array.dtype
+        np.testing.assert_array_equal(feeds[name], array, strict=True)
+    request = protocol.decode(text)
+    assert (found[0].id, found[0].outputs, found[0].parameters) == (request.id, request.outputs, request.parameters)
+
+
+@given(document=documents())
+def test_what_the_protocol_refuses_is_not_expected(model: Model, expected: Expected, document: dict) -> None:
+    text = json.dumps(document).encode()
+    try:
+        as_the_protocol_says(model, text)
+    except (Problem, ColumnError):
+        found = expected.decode(text)
+        assert found is None or model.feeds_typed([found[1]], found[2]) is None
+
+
+def usual(rows: int) -> dict:
+    values = {"station": ["north", None, "south"], "temperature": [1.5, None, 3], "hour": [0, 6, 12]}
+    values["holiday"] = [True, False, True]
+    kinds = {name: kind for name, (kind, _) in USUAL.items()}
+    tensors = [
+        {"name": name, "datatype": kinds[name], "shape": [rows], "data": data[:rows]} for name, data in values.items()
+    ]
+    return {"inputs": tensors}
+
+
+@pytest.mark.parametrize("rows", [1, 3])
+def test_what_most_clients_send_is_expected(model: Model, expected: Expected, rows: int) -> None:
+    found = expected.decode(json.dumps(usual(rows)).encode())
+    assert found is not None
+    assert model.feeds_typed([found[1]], rows) is not None
+
+
+@pytest.mark.parametrize("sizes", [(1, 1), (1, 3), (3, 2, 1)])
+def test_several_requests_are_read_as_each_alone(model: Model, expected: Expected, sizes: tuple[int, ...]) -> None:
+    found = [expected.decode(json.dumps(usual(rows)).encode()) for rows in sizes]
+    values = [one[1] for one in found if one is not None]
+    together = model.feeds_typed(values, sum(sizes))
+    alone = [model.feeds_typed([one], rows) for one, rows in zip(values, sizes, strict=True)]
+    assert together is not None
+    for name, array in together.items():
+        np.testing.assert_array_equal(array, np.concatenate([feeds[name] for feeds in alone if feeds]), strict=True)
+
+
+def test_a_model_whose_numbers_are_large_is_left_to_the_protocol(tmp_path_factory: pytest.TempPathFactory) -> None:
+    contents = bundles.tiny()
+    large = bundle.NumericProfile(edges=[1e3, 1e9], counts=[1, 1, 1], missing=0)
+    profile = bundle.ReferenceProfile(
+        rows=3, inputs={**contents.profile.inputs, "temperature": large}, predictions=contents.profile.predictions
+    )
+    written = bundle.write(tmp_path_factory.mktemp("store"), msgspec.structs.replace(contents, profile=profile))
+    assert Expected(written, MAXIMUM_ROWS).decode(json.dumps(usual(1)).encode()) is None
