@@ -22,6 +22,7 @@ log = logging.getLogger(__name__)
 
 JSON = b"application/json"
 UNREGISTERED = "unregistered"  # the version of a bundle that no registry knows yet
+HEADS = 100  # of answers with headers of their own, kept
 SANE_ID = re.compile(rb"[A-Za-z0-9._:+/=@-]{1,128}")
 # What a caller may be allowed; health is for everybody.
 PREDICT, METADATA = "predict", "metadata"
@@ -96,7 +97,8 @@ class Application:
             (b"x-model-version", self._version.encode()),
             (b"x-bundle-digest", bundle.digest.encode()),
         )
-        self.heads: dict[str, ResponseHead] = {}  # of an answer, by route
+        self.heads: dict[str, ResponseHead] = {}  # of answers, by route
+        self._other_heads: dict[tuple[bytes, tuple[Header, ...]], ResponseHead] = {}
         self._prefix, self._count = os.urandom(12).hex().encode() + b"-", itertools.count()
 
     def handle(self, request: Request, reply: Reply) -> None:
@@ -151,8 +153,13 @@ class Application:
     def response(self, route: Route, request_id: bytes, result: bytes | Answer) -> Response:
         """The answer of an endpoint."""
         if isinstance(result, Answer):
-            headers = ((b"content-type", result.content_type), *self._identity, *result.headers)
-            return Response(ResponseHead(200, headers), request_id, result.body)
+            key = result.content_type, result.headers
+            head = self._other_heads.get(key)
+            if head is None:
+                head = ResponseHead(200, ((b"content-type", result.content_type), *self._identity, *result.headers))
+                if len(self._other_heads) < HEADS:
+                    self._other_heads[key] = head
+            return Response(head, request_id, result.body)
         head = self.heads.get(route.name)
         if head is None:
             headers = ((b"content-type", route.content_type), *self._identity, *route.headers)

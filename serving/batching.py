@@ -170,11 +170,14 @@ class Batcher:
         refused: list[tuple[Ask, Exception]] = []
         try:
             feeds = self._feeds(asks, rows)
-        except ColumnError:
+        except Exception:  # noqa: BLE001  whatever it is, nobody is left without an answer
             # Somebody's column is at fault. Each is read alone, so that everybody gets what he would have got alone.
             asks, refused = self._sorted_out(asks)
             rows = sum(ask.rows for ask in asks)
-            feeds = model.feeds_together([ask.read() for ask in asks]) if asks else {}
+            try:
+                feeds = model.feeds_together([ask.read() for ask in asks]) if asks else {}
+            except Exception as error:  # noqa: BLE001
+                asks, refused, feeds = [], [*refused, *((ask, error) for ask in asks)], {}
         decoded = perf_counter()
         try:
             answers: Answers | Exception = model.run(feeds) if asks else {}
@@ -195,7 +198,7 @@ class Batcher:
             try:
                 self._model.feeds(ask.read())
                 fit.append(ask)
-            except ColumnError as error:
+            except Exception as error:  # noqa: BLE001
                 refused.append((ask, error))
         return fit, refused
 

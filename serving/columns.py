@@ -8,10 +8,10 @@ bool     true and false, 1 and 0
 A column of width k holds k numbers per row: an array [rows, k], one list per row, or a flat list, row after row.
 """
 
+import struct
 from collections.abc import Callable, Iterable, Sequence
 from itertools import chain
 from math import isfinite
-from struct import error as StructError
 from struct import pack
 
 import numpy as np
@@ -22,6 +22,7 @@ from contracts.errors import InputError
 Values = np.ndarray | Sequence
 NONE = type(None)
 FEW = 64
+MANY = 128
 PACKED = 20_000  # values that are handed over as arguments of one call
 TEXT, NUMBER, TRUTH = (str,), (int, float, np.integer, np.floating), (bool, int, np.bool_, np.integer)
 
@@ -110,22 +111,59 @@ def typed_numbers(values: list) -> np.ndarray | None:
             array = np.frombuffer(pack(f"<{len(values)}f", *values), "<f4")
     except OverflowError:  # what "<" says for a number beyond float32; without it, it would be infinity
         return None
-    except StructError:  # there is None among them
+    except struct.error:  # there is None among them
         pass
     if array is None:
         with np.errstate(over="ignore"):
             array = np.array(values, np.float32)
-    return array if np.fmax.reduce(np.abs(array), initial=0.0) < EXACT["float32"] else None
+    return array if _exact(array) else None
 
 
-def typed(column: Input, values: list) -> np.ndarray | None:
-    """The array of a column whose values are known to be of its type, or None where it is nullable.
+def _exact(array: np.ndarray) -> bool:
+    return bool(np.fmax.reduce(np.abs(array), initial=0.0) < EXACT["float32"])
 
-    None where a value needs a closer look.
+
+def packed(values: Sequence[float | None]) -> bytes | Sequence[float | None] | None:
+    """Floats as float32, rounded as numpy rounds them; the values themselves where None is among them or they are few.
+
+    None where one is too large. Many objects are best made one while they are still in the processor's cache.
     """
+    if not MANY <= len(values) <= PACKED:
+        return values
+    try:
+        return pack(f"<{len(values)}f", *values)
+    except OverflowError:
+        return None
+    except struct.error:
+        return values
+
+
+def typed_numbers_of(parts: Sequence[Sequence[float | None] | bytes]) -> np.ndarray | None:
+    """As `typed_numbers` of all parts, one after the other; some may be float32 already, in which NaN is missing."""
+    if bytes not in set(map(type, parts)):
+        return typed_numbers(list(chain.from_iterable(parts)))
+    data = []
+    for part in parts:
+        if type(part) is not bytes:
+            array = typed_numbers(list(part))
+            if array is None:
+                return None
+            part = array.tobytes()
+        data.append(part)
+    array = np.frombuffer(b"".join(data), "<f4")
+    return array if _exact(array) else None
+
+
+def typed(column: Input, parts: Sequence[Sequence]) -> np.ndarray | None:
+    """The array of a column whose values are known to be of its type; None where a value needs a closer look."""
+    array: np.ndarray | None
     if column.dtype == "float32":
-        array = typed_numbers(values)
-    elif column.dtype == "string":
+        array = typed_numbers_of(parts)
+        if array is None or (not column.nullable and np.isnan(array).any()):
+            return None
+        return array.reshape(-1, column.width) if column.width > 1 else array
+    values = list(chain.from_iterable(parts))
+    if column.dtype == "string":
         array = np.array(["" if value is None else value for value in values] if column.nullable else values, object)
         if not column.nullable and "" in values:
             return None
@@ -193,7 +231,9 @@ def read_integers(column: Input, values: Values) -> np.ndarray:
     if array.dtype.kind == "f":
         _refuse_missing(column, np.isnan(array))
         array = array.astype(np.float64, copy=False)
-        whole = (array == np.floor(array)) & (np.abs(array) <= EXACT["int64"])  # beyond it its last digits are lost
+        whole = (array == np.floor(array)) & (
+            np.abs(array) < EXACT["int64"]
+        )  # from there on its last digits may be lost
         _refuse(column, ~whole, "is not a whole number that int64 holds", "send a whole number")
     elif array.dtype == np.uint64:
         _refuse(column, array > np.uint64(np.iinfo(np.int64).max), "is too large for int64", "send a smaller number")

@@ -72,12 +72,15 @@ class Inference:
         headers, body, binary = request.headers, request.body, b""
         if b"content-encoding" in headers:
             problems.refuse_encoding(headers)
-        if (length := headers.get(protocol.HEADER_LENGTH)) is not None:
+        if (length := headers.get(protocol.HEADER_LENGTH)) is None:
+            expected = self._expected.decode(body)
+        else:
             body, binary = protocol.split(body, length)
-        elif (expected := self._expected.decode(body)) is not None:
+            expected = self._expected.decode_binary(body, binary)
+        if expected is not None:
             wanted, values, rows = expected
             done = self._done(wanted, asked)
-            self._batcher.submit_typed(Typed(values, rows, lambda: self._columns(body)), done, asked.arrived)
+            self._batcher.submit_typed(Typed(values, rows, lambda: self._columns(body, binary)), done, asked.arrived)
             return
         wanted = protocol.decode(body)
         columns, rows = protocol.columns(wanted, self._inputs, self._rows, binary)
@@ -95,8 +98,8 @@ class Inference:
 
         return done
 
-    def _columns(self, body: bytes) -> Columns:
-        return protocol.columns(protocol.decode(body), self._inputs, self._rows)[0]
+    def _columns(self, body: bytes, binary: bytes) -> Columns:
+        return protocol.columns(protocol.decode(body), self._inputs, self._rows, binary)[0]
 
 
 def _fixed(name: str, body: bytes, scope: str) -> Route:

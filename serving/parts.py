@@ -13,13 +13,14 @@ FEW = 16
 
 
 class Shared:
-    """The outputs of one call, and as text once somebody wants them so: for all at the price of one."""
+    """The outputs of one call, and as text or bytes once somebody wants them so: for all at the price of one."""
 
-    __slots__ = ("answers", "rows", "texts")
+    __slots__ = ("answers", "raw", "rows", "texts")
 
     def __init__(self, answers: Answers, rows: int) -> None:
         self.answers, self.rows = answers, rows
         self.texts: dict[str, list[bytes]] = {}
+        self.raw: dict[str, bytes] = {}
 
 
 class Part:
@@ -34,6 +35,15 @@ class Part:
     def __getitem__(self, name: str) -> np.ndarray:
         """An output: float32 [rows], or [rows, width]."""
         return self._shared.answers[name][self._start : self._stop]
+
+    def raw(self, name: str) -> bytes:
+        """An output as float32, little-endian, row after row."""
+        shared = self._shared
+        data = shared.raw.get(name)
+        if data is None:
+            data = shared.raw[name] = shared.answers[name].astype("<f4", copy=False).tobytes()
+        size = len(data) // shared.rows if shared.rows else 0
+        return data[self._start * size : self._stop * size]
 
     def text(self, name: str) -> bytes:
         """An output as numbers in JSON with commas between them, row after row."""

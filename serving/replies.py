@@ -65,7 +65,7 @@ class Replies:
         for name, binary in chosen:
             head = self._tensors[name] % answers.rows
             if binary:
-                raw = answers[name].astype("<f4", copy=False).tobytes()
+                raw = answers.raw(name)
                 data.append(raw)
                 parts.append(b'%s,"parameters":{"binary_data_size":%d}}' % (head, len(raw)))
             else:

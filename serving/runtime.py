@@ -11,7 +11,16 @@ import numpy as np
 import onnxruntime as ort
 
 from contracts.bundle import Bundle, BundleError
-from serving.columns import ColumnError, Values, read, read_numbers, read_together, typed, typed_numbers
+from serving.columns import (
+    ColumnError,
+    Values,
+    read,
+    read_numbers,
+    read_together,
+    typed,
+    typed_numbers,
+    typed_numbers_of,
+)
 
 TENSORS = {"string": "tensor(string)", "float32": "tensor(float)", "int64": "tensor(int64)", "bool": "tensor(bool)"}
 # Large batches go through the graph in slices: what lies between two layers stays in the cache, and memory does not
@@ -37,6 +46,7 @@ class Model:
         self._others = tuple(column for column in self.manifest.inputs if column.name not in plain)
         places = list(enumerate(self.manifest.inputs))
         self._number_places = [place for place, column in places if column.name in plain]
+        self._required = [place for place, column in enumerate(self._numbers) if not column.nullable]
         self._number_names = [column.name for column in self._numbers]
         self._other_places = [(place, column) for place, column in places if column.name not in plain]
         self._session = _session(bundle, threads)
@@ -101,7 +111,7 @@ class Model:
                 return None
             feeds.update(zip(self._number_names, block, strict=True))
         for place, column in self._other_places:
-            array = typed(column, list(chain.from_iterable([caller[place] for caller in callers])))
+            array = typed(column, [caller[place] for caller in callers])
             if array is None:
                 return None
             feeds[column.name] = array
@@ -110,11 +120,15 @@ class Model:
     def _numbers_typed(self, callers: Sequence[Sequence[Sequence]], rows: int) -> np.ndarray | None:
         """float32 [columns, rows] of all plain number columns."""
         places = self._number_places
-        if rows == len(callers):  # one row each: caller by caller, which is one pass over what each has sent
+        listed = bytes not in {type(caller[places[0]]) for caller in callers}
+        if listed and rows == len(callers):  # one row each: caller by caller, one pass over what each has sent
             array = typed_numbers([caller[place][0] for caller in callers for place in places])
             return None if array is None else np.ascontiguousarray(array.reshape(rows, -1).T)
-        array = typed_numbers([value for place in places for caller in callers for value in caller[place]])
-        return None if array is None else array.reshape(-1, rows)
+        array = typed_numbers_of([caller[place] for place in places for caller in callers])
+        if array is None:
+            return None
+        block = array.reshape(-1, rows)
+        return None if np.isnan(block[self._required]).any() else block
 
     def run(self, feeds: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         """The graph's answer for arrays that `feeds` gave; nothing is checked again."""

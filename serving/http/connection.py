@@ -39,6 +39,8 @@ class Connection(asyncio.Protocol):
         self._server, self._handle = server, server.handler.handle
         self._parser = RequestParser(server.limits, self._ask, self._proceed)
         self._slots: deque[Slot] = deque()  # requests that are not answered, in the order asked
+        self._later: deque[tuple[Request, Slot]] = deque()  # of these, the last ones, where they are too many
+        self._handing_over = False
         self._closing = False  # nothing that comes from here on is read
         self._ending = False  # what is to be answered is answered, and then it ends
         self._readable = True  # by the client: it takes what we write
@@ -60,6 +62,7 @@ class Connection(asyncio.Protocol):
 
     def connection_lost(self, error: Exception | None) -> None:
         self._slots.clear()
+        self._later.clear()
         self._lost = True
         self._server.forget(self)
 
@@ -84,6 +87,7 @@ class Connection(asyncio.Protocol):
     def resume_writing(self) -> None:
         """The client reads again."""
         self._readable = True
+        self._paused = self._paused and self._full()
         if not self._paused:
             self.transport.resume_reading()
         self.deadline = self._server.now() + self._patience()
@@ -121,9 +125,11 @@ class Connection(asyncio.Protocol):
         while slots and (ready := slots[0].answer) is not None:
             slots.popleft()
             self.transport.write(ready)
+        if self._later:
+            self._hand_over()
         if self._ending and not slots:
             self._close()
-        elif self._paused and len(slots) < server.limits.pipelined and self._readable:
+        elif self._paused and self._readable and not self._full():
             self._paused = False
             self.transport.resume_reading()
 
@@ -143,9 +149,12 @@ class Connection(asyncio.Protocol):
 
     def _hold_back(self) -> None:
         """Read no more where as much is asked as may be asked at once."""
-        if len(self._slots) >= self._server.limits.pipelined and not self._paused:
+        if self._full() and not self._paused:
             self._paused = True
             self.transport.pause_reading()
+
+    def _full(self) -> bool:
+        return len(self._slots) >= self._server.limits.pipelined
 
     def _discard(self, data: bytes) -> None:
         self._discarded += len(data)
@@ -158,8 +167,20 @@ class Connection(asyncio.Protocol):
         self._slots.append(slot)
         if close:
             self._closing = self._ending = True
-        self._handle(request, slot)
+        if len(self._slots) <= self._server.limits.pipelined:
+            self._handle(request, slot)
+        else:  # one read may hold many: they wait here, and not in the queue that is everybody's
+            self._later.append((request, slot))
         return not self._closing
+
+    def _hand_over(self) -> None:
+        """Ask what was held back, as there is room for it now. Answers that come at once do not pile up calls."""
+        if self._handing_over:
+            return
+        self._handing_over = True
+        while self._later and len(self._slots) - len(self._later) < self._server.limits.pipelined:
+            self._handle(*self._later.popleft())
+        self._handing_over = False
 
     def _proceed(self) -> None:
         slot = Slot(self, False, False, False)

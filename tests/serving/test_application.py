@@ -134,7 +134,7 @@ def test_no_value_of_a_client_is_in_an_error_a_metric_or_a_log(
 def test_a_failure_of_ours_is_logged_by_place_and_answered_without_details(
     site: Site, caplog: pytest.LogCaptureFixture
 ) -> None:
-    def broken(request: Request, request_id: str) -> bytes:
+    def broken(request: Request) -> bytes:
         raise ZeroDivisionError(CANARY)
 
     counters = Metrics(site.bundle, "1")

@@ -10,11 +10,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from serving.batching import Answers, Batcher, Part
+from serving.batching import Batcher
 from serving.columns import ColumnError
 from serving.exchange import Problem
 from serving.limits import Limits
 from serving.metrics import Metrics
+from serving.parts import Answers, Part
 from serving.runtime import Model
 from tests import bundles
 from tests.servers import Turns
@@ -167,6 +168,21 @@ def test_when_the_graph_gives_up_only_those_whose_rows_it_was_suffer(bench: Benc
     answers = [bench.ask(row(hour=hour)) for hour in (12, 13, 14)]
     bench.turns.end()
     assert [type(answer).__name__ for (answer,) in answers] == ["Part", "RuntimeError", "Part"]
+
+
+@pytest.mark.parametrize("beside", [False, True])
+def test_a_failure_of_ours_leaves_nobody_without_an_answer(bench: Bench, monkeypatch, beside: bool) -> None:
+    def fail(*_: object) -> None:
+        raise MemoryError
+
+    if beside:
+        monkeypatch.setattr("serving.batching.INLINE_SECONDS", 0.0)
+    for name in ("feeds", "feeds_together", "feeds_typed"):
+        monkeypatch.setattr(bench.model, name, fail)
+    answers = [bench.ask(row()), bench.ask(row(hour=4))]
+    bench.turns.end()
+    assert [type(answer) for (answer,) in answers] == [MemoryError, MemoryError]
+    assert bench.batcher._beside == 0
 
 
 def test_every_call_is_looked_at_after_its_answers(bench: Bench) -> None:

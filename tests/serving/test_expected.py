@@ -7,7 +7,9 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from onnx import helper
 
+from bench import handmade
 from contracts import bundle
 from serving import protocol
 from serving.columns import ColumnError
@@ -91,9 +93,11 @@ def expected(model: Model) -> Expected:
     return Expected(model.bundle, MAXIMUM_ROWS)
 
 
-def as_the_protocol_says(model: Model, text: bytes) -> tuple[dict[str, np.ndarray], int]:
+def as_the_protocol_says(
+    model: Model, text: bytes, binary: bytes = b"", maximum_rows: int = MAXIMUM_ROWS
+) -> tuple[dict[str, np.ndarray], int]:
     inputs = {column.name: column for column in model.manifest.inputs}
-    columns, rows = protocol.columns(protocol.decode(text), inputs, MAXIMUM_ROWS)
+    columns, rows = protocol.columns(protocol.decode(text), inputs, maximum_rows, binary)
     return model.feeds(columns), rows
 
 
@@ -123,6 +127,102 @@ def test_what_the_protocol_refuses_is_not_expected(model: Model, expected: Expec
     except (Problem, ColumnError):
         found = expected.decode(text)
         assert found is None or model.feeds_typed([found[1]], found[2]) is None
+
+
+NUMBERS = (
+    bundle.Input(name="known", dtype="float32"),
+    bundle.Input(name="maybe", dtype="float32", nullable=True),
+    bundle.Input(name="pair", dtype="float32", width=2),
+)
+ODD = st.sampled_from([float("nan"), float("inf"), -0.0, 2.0**24, 1e38])
+
+
+@pytest.fixture(scope="module")
+def numbers(tmp_path_factory: pytest.TempPathFactory) -> Model:
+    """A model of numbers only: known + maybe."""
+    total = (bundle.Output(name="total"),)
+    graph = handmade.graph("numbers", NUMBERS, total, [helper.make_node("Add", ["known", "maybe"], ["total"])], [])
+    manifest = bundle.Manifest(name="numbers", task="regression", target="total", inputs=NUMBERS, outputs=total)
+    rows = {"known": [1.0], "maybe": [2.0], "pair": [[3.0, 4.0]]}
+    contents = handmade.contents(graph.SerializeToString(), manifest, rows)
+    return Model(bundle.write(tmp_path_factory.mktemp("store"), contents))
+
+
+@st.composite
+def binaries(draw: st.DrawFn) -> tuple[bytes, bytes]:
+    """JSON and data of a request with binary tensors, mostly right."""
+    rows, strange = draw(st.sampled_from([1, 2, 2, 0, MAXIMUM_ROWS + 1])), draw(st.integers(0, 12))
+    inputs, data = [], b""
+    for column in NUMBERS:
+        usual = st.floats(-50, 50, width=32) | (ODD if strange == 0 else st.nothing())
+        values = draw(st.lists(usual, min_size=rows * column.width, max_size=rows * column.width))
+        part = np.array(values, "<f8" if strange == 1 else "<f4").tobytes()
+        tensor = {
+            "name": column.name,
+            "datatype": "FP64" if strange == 1 else "FP32",
+            "shape": [rows] if column.width == 1 else [rows, column.width],
+            "parameters": {"binary_data_size": len(part) + draw(st.sampled_from([0] * 20 + [4, -4]))},
+        }
+        if strange == 2:
+            tensor["data"] = values
+        inputs.append(tensor)
+        data += part
+    if strange == 3:
+        inputs = draw(st.permutations(inputs))
+    return json.dumps({"inputs": inputs}).encode(), data + (b"rest" if strange == 4 else b"")
+
+
+@given(sent=binaries())
+def test_binary_numbers_are_read_as_the_protocol_reads_them_or_left_to_it(
+    numbers: Model, sent: tuple[bytes, bytes]
+) -> None:
+    text, binary = sent
+    found = Expected(numbers.bundle, MAXIMUM_ROWS).decode_binary(text, binary)
+    feeds = None if found is None else numbers.feeds_typed([found[1]], found[2])
+    if found is None or feeds is None:
+        return
+    careful, rows = as_the_protocol_says(numbers, text, binary)
+    assert found[2] == rows
+    for name, array in careful.items():
+        np.testing.assert_array_equal(feeds[name], array, strict=True)
+
+
+def test_binary_numbers_in_the_model_s_order_are_expected(numbers: Model) -> None:
+    text = [
+        {"name": "known", "datatype": "FP32", "shape": [1], "parameters": {"binary_data_size": 4}},
+        {"name": "maybe", "datatype": "FP32", "shape": [1], "parameters": {"binary_data_size": 4}},
+        {"name": "pair", "datatype": "FP32", "shape": [1, 2], "parameters": {"binary_data_size": 8}},
+    ]
+    data = np.array([1.5, 2.5, 3.5, 4.5], "<f4").tobytes()
+    found = Expected(numbers.bundle, MAXIMUM_ROWS).decode_binary(json.dumps({"inputs": text}).encode(), data)
+    assert found is not None
+    feeds = numbers.feeds_typed([found[1]] * 2, 2)
+    assert feeds is not None
+    assert {name: array.tolist() for name, array in feeds.items()} == {
+        "known": [1.5, 1.5],
+        "maybe": [2.5, 2.5],
+        "pair": [[3.5, 4.5], [3.5, 4.5]],
+    }
+
+
+@pytest.mark.parametrize("size", [1, 200])
+def test_many_numbers_are_read_as_few(numbers: Model, size: int) -> None:
+    """From some size on they are packed, and meet others that are not."""
+    expected = Expected(numbers.bundle, 1000)
+    columns = {"known": [0.5] * size, "maybe": [1.5, None, 2.5][:size] + [3] * (size - 3), "pair": [1.25] * size * 2}
+    kinds = [("FP32", [size]), ("FP64", [size]), ("FP32", [size, 2])]
+    inputs = [
+        {"name": name, "datatype": kind, "shape": shape, "data": data}
+        for (name, data), (kind, shape) in zip(columns.items(), kinds, strict=True)
+    ]
+    text = json.dumps({"inputs": inputs}).encode()
+    found = expected.decode(text)
+    assert found is not None
+    feeds = numbers.feeds_typed([found[1]], size)
+    careful, _ = as_the_protocol_says(numbers, text, maximum_rows=1000)
+    assert feeds is not None
+    for name, array in careful.items():
+        np.testing.assert_array_equal(feeds[name], array, strict=True)
 
 
 def usual(rows: int) -> dict:
