@@ -19,6 +19,8 @@ FORMAT = 1
 Share = Annotated[float, Meta(ge=0, le=1)]
 Positive = Annotated[float, Meta(gt=0)]
 Count = Annotated[int, Meta(ge=1)]
+Seconds = Annotated[int, Meta(ge=0)]
+Percent = Annotated[int, Meta(ge=1, le=99)]
 Metric = Literal["auc", "average_precision", "brier", "log_loss", "accuracy", "macro_f1", "r2", "mae", "rmse"]
 LOWER_IS_BETTER = frozenset({"brier", "log_loss", "mae", "rmse"})
 
@@ -63,12 +65,91 @@ class Drain(Section, frozen=True):
 
 
 class Scaling(Section, frozen=True):
-    """What one replica costs and carries."""
+    """What one replica gets and carries, and between which numbers of them the autoscaler moves."""
 
     requests_per_second_per_replica: Positive
     minimum_replicas: Count
+    maximum_replicas: Count
+    cpu_utilisation: Annotated[float, Meta(gt=0, lt=1)]
+    inflight_per_replica: Count
     cpu: str
     memory: str
+
+    def __post_init__(self) -> None:
+        if self.maximum_replicas < self.minimum_replicas:
+            raise ValueError(f"maximum_replicas {self.maximum_replicas} is below minimum_replicas")
+
+
+class Canary(Section, frozen=True):
+    """How a new version is let in, step by step, and what sends it back."""
+
+    weights: Annotated[tuple[Percent, ...], Meta(min_length=1)]
+    initial_delay_seconds: Seconds
+    interval_seconds: Count
+    failure_limit: Annotated[int, Meta(ge=0)]
+    window_seconds: Count
+    minimum_requests: Count
+    patience_minutes: Positive
+    success_rate: Annotated[float, Meta(gt=0, lt=1)]
+    burn_rate: Positive
+    prediction_shift: Positive
+    progress_deadline_seconds: Count
+
+    def __post_init__(self) -> None:
+        if list(self.weights) != sorted(set(self.weights)):
+            raise ValueError("weights must rise from step to step")
+
+    @property
+    def detection_seconds(self) -> int:
+        """From the first measurement's delay to the abort, of a version that is bad from the start."""
+        return self.initial_delay_seconds + self.failure_limit * self.interval_seconds
+
+    @property
+    def pause_seconds(self) -> int:
+        """How long a step lasts: one interval longer than the analysis needs to fail."""
+        return self.detection_seconds + self.interval_seconds
+
+
+class BlueGreen(Section, frozen=True):
+    """How long a version that has been switched to is watched, and how long the one before it stays to go back to."""
+
+    observe_seconds: Count
+    keep_seconds: Count
+
+    def __post_init__(self) -> None:
+        if self.keep_seconds <= self.observe_seconds:
+            raise ValueError("keep_seconds must be more than observe_seconds: nothing would be left to go back to")
+
+
+class Comparison(Section, frozen=True):
+    """A/B: clients that send the header are answered by the new version for this long."""
+
+    header: Annotated[str, Meta(pattern=r"^[A-Za-z0-9-]+$")]
+    value: Annotated[str, Meta(pattern=r"^[A-Za-z0-9._-]+$")]
+    minutes: Count
+
+
+class Objectives(Section, frozen=True):
+    """Over how long the promises of `service` hold."""
+
+    window_days: Count
+
+
+class Monitoring(Section, frozen=True):
+    """How often the servers are asked, and when something is old or full."""
+
+    scrape_seconds: Count
+    model_age_days: Count
+    label_lag_days: Count
+    saturation: Annotated[float, Meta(gt=0, le=1)]
+
+
+class Cost(Section, frozen=True):
+    """What it may cost."""
+
+    currency: Annotated[str, Meta(pattern=r"^[A-Z]{3}$")]
+    replica_hour: Positive
+    monthly_budget: Positive
 
 
 class Data(Section, frozen=True):
@@ -117,10 +198,28 @@ class Budgets(Section, frozen=True):
     load_test: LoadTest
     drain: Drain
     scaling: Scaling
+    canary: Canary
+    blue_green: BlueGreen
+    comparison: Comparison
+    objectives: Objectives
+    monitoring: Monitoring
+    cost: Cost
     data: Data
     quality: Quality
     model: Model
     drift: Drift
+
+    def __post_init__(self) -> None:
+        if self.canary.window_seconds < 3 * self.monitoring.scrape_seconds:
+            raise ValueError("canary.window_seconds must be at least three times monitoring.scrape_seconds")
+        if self.replicas > self.scaling.maximum_replicas:
+            raise ValueError(f"scaling.maximum_replicas: service.throughput_rps takes {self.replicas}")
+
+    @property
+    def replicas(self) -> int:
+        """Enough for the throughput that is promised, and never fewer than the minimum."""
+        needed = math.ceil(self.service.throughput_rps / self.scaling.requests_per_second_per_replica)
+        return max(needed, self.scaling.minimum_replicas)
 
 
 def load(path: Path, environment: str | None = None) -> Budgets:

@@ -13,7 +13,16 @@ format: 1
 service: {availability: 0.999, latency_p50_ms: 20, latency_p99_ms: 100, throughput_rps: 200, error_share: 0.001}
 load_test: {users: 8, seconds: 15, warmup_seconds: 2, rows_per_request: 1}
 drain: {endpoint_lag_seconds: 5, in_flight_seconds: 10, margin_seconds: 5}
-scaling: {requests_per_second_per_replica: 150, minimum_replicas: 2, cpu: "1", memory: 512Mi}
+scaling: {requests_per_second_per_replica: 150, minimum_replicas: 2, maximum_replicas: 8, cpu_utilisation: 0.7,
+          inflight_per_replica: 8, cpu: "1", memory: 512Mi}
+canary: {weights: [5, 25, 50], initial_delay_seconds: 60, interval_seconds: 30, failure_limit: 2, window_seconds: 120,
+         minimum_requests: 100, patience_minutes: 60, success_rate: 0.99, burn_rate: 3, prediction_shift: 0.25,
+         progress_deadline_seconds: 600}
+blue_green: {observe_seconds: 300, keep_seconds: 900}
+comparison: {header: X-Variant, value: candidate, minutes: 60}
+objectives: {window_days: 30}
+monitoring: {scrape_seconds: 15, model_age_days: 90, label_lag_days: 14, saturation: 0.8}
+cost: {currency: USD, replica_hour: 0.05, monthly_budget: 200}
 data: {quarantine_share: 0.01}
 quality: {metric: auc, floor: 0.7, baseline_margin: 0.005, champion_margin: 0.005, segment_margin: 0.02,
           calibration_error: 0.1, confidence: 0.95, resamples: 500}
@@ -60,6 +69,23 @@ def test_the_grace_covers_the_whole_way_out(write):
     assert budgets.load(write()).drain.termination_grace_seconds == 5 + 10 + 5
 
 
+def test_a_step_outlasts_the_analysis_that_would_stop_it(write):
+    canary = budgets.load(write()).canary
+    assert (canary.detection_seconds, canary.pause_seconds) == (60 + 2 * 30, 60 + 3 * 30)
+
+
+def test_quick_budgets_are_possible(write):
+    quick = {"initial_delay_seconds": 10, "interval_seconds": 5, "failure_limit": 1, "window_seconds": 15}
+    path = write(monitoring__scrape_seconds=5, **{f"canary__{key}": value for key, value in quick.items()})
+    assert budgets.load(path).canary.detection_seconds == 15
+
+
+@pytest.mark.parametrize(("carried", "least", "replicas"), [(150, 2, 2), (100, 1, 2), (30, 1, 7), (1000, 3, 3)])
+def test_replicas_carry_the_throughput_and_are_never_fewer_than_the_minimum(write, carried, least, replicas):
+    path = write(scaling__requests_per_second_per_replica=carried, scaling__minimum_replicas=least)
+    assert budgets.load(path).replicas == replicas
+
+
 @pytest.mark.parametrize(("metric", "higher"), [("auc", True), ("r2", True), ("mae", False), ("log_loss", False)])
 def test_which_way_is_better_follows_from_the_metric(write, metric, higher):
     assert budgets.load(write(quality__metric=metric)).quality.higher_is_better is higher
@@ -78,6 +104,20 @@ INVALID = {
     "a misspelt key": ({"service__latency_p98_ms": 5}, "service: Object contains unknown field `latency_p98_ms`"),
     "a misspelt section": ({"drifts": {}}, "document: Object contains unknown field `drifts`"),
     "a metric nobody knows": ({"quality__metric": "vibes"}, "quality.metric: Invalid enum value 'vibes'"),
+    "weights that do not rise": ({"canary__weights": [25, 5]}, "canary: weights must rise from step to step"),
+    "a weight that is all": ({"canary__weights": [5, 100]}, "canary.weights[1]: Expected `int` <= 99"),
+    "no weights": ({"canary__weights": []}, "canary.weights: Expected `array` of length >= 1"),
+    "half a second": ({"canary__interval_seconds": 0.5}, "canary.interval_seconds: Expected `int`, got `float`"),
+    "patience without an end": ({"canary__patience_minutes": float("inf")}, "canary.patience_minutes: must be a finite"),
+    "a window without two samples": ({"monitoring__scrape_seconds": 60}, "document: canary.window_seconds must be"),
+    "nothing to go back to": ({"blue_green__keep_seconds": 300}, "blue_green: keep_seconds must be more than"),
+    "a header of two lines": ({"comparison__header": "X\nY"}, "comparison.header: Expected `str` matching regex"),
+    "fewer replicas at most than at least": ({"scaling__maximum_replicas": 1}, "scaling: maximum_replicas 1 is below"),
+    "fewer replicas than the promise takes": (
+        {"scaling__requests_per_second_per_replica": 10},
+        "document: scaling.maximum_replicas: service.throughput_rps takes 20",
+    ),
+    "a currency by its sign": ({"cost__currency": "$"}, "cost.currency: Expected `str` matching regex"),
     "a newer format": ({"format": 2}, "format: is 2, this version reads 1"),
     "a section that is a list": ({"data": []}, "data: Expected `object`, got `array`"),
     "a wrong value in an environment": (
