@@ -12,6 +12,7 @@ import requests
 
 from contracts import signature
 from contracts.bundle import Bundle
+from serving.security.tokens import LEEWAY_SECONDS
 from tests import bundles, servers
 from tests.servers import Running
 from tests.serving.security.asking import eventually
@@ -180,6 +181,39 @@ def test_keys_are_rotated_under_a_running_server(bundle: Bundle, tmp_path: Path,
         write(path, **{NEXT: ["predict"]})
         assert eventually(lambda: statuses(PREDICTOR) == {401})
         assert statuses(NEXT) == {200}
+
+
+def test_a_verdict_that_is_remembered_with_a_head_ends_with_the_key(bundle: Bundle, tmp_path: Path) -> None:
+    path = tmp_path / "keys.json"
+    write(path, **{PREDICTOR: ["predict"], NEXT: ["predict"]})
+
+    with servers.running(bundle.path, f"--api-keys={path}") as server, requests.Session() as kept:
+
+        def status() -> int:  # the same bytes on the same connection
+            return predict(server, {"X-Api-Key": PREDICTOR}, kept).status_code
+
+        assert [status() for _ in range(3)] == [200] * 3
+        write(path, **{NEXT: ["predict"]})
+        assert eventually(lambda: status() == 401)
+        assert predict(server, {"X-Api-Key": NEXT}, kept).status_code == 200
+        write(path, **{PREDICTOR: ["metadata"]})
+        assert eventually(lambda: status() == 403)
+
+
+def test_a_key_with_a_rate_and_a_token_are_looked_at_each_time(
+    bundle: Bundle, tmp_path: Path, key_server: Answering
+) -> None:
+    path = tmp_path / "keys.json"
+    digest = hashlib.sha256(PREDICTOR.encode()).hexdigest()
+    limited = {"id": "limited", "sha256": digest, "scopes": ["predict"], "requests_per_second": 2}
+    path.write_text(json.dumps({"format": 1, "keys": [limited]}))
+    issuer = [f"--jwt-issuer={ISSUER}", f"--jwt-audience={AUDIENCE}", f"--jwt-jwks={key_server.url}"]
+    with servers.running(bundle.path, f"--api-keys={path}", *issuer) as server, requests.Session() as kept:
+        statuses = [predict(server, {"X-Api-Key": PREDICTOR}, kept).status_code for _ in range(5)]
+        assert (statuses[:2], set(statuses[3:])) == ([200, 200], {429})
+        short = signed(exp=time.time() + 2 - LEEWAY_SECONDS)
+        assert predict(server, short, kept).status_code == 200
+        assert eventually(lambda: predict(server, short, kept).status_code == 401)
 
 
 def test_without_flags_everybody_may_ask_and_nothing_is_loaded_for_it(bundle: Bundle) -> None:
