@@ -142,6 +142,7 @@ class Monitoring(Section, frozen=True):
     model_age_days: Count
     label_lag_days: Count
     saturation: Annotated[float, Meta(gt=0, le=1)]
+    shadow_disagreement: Annotated[float, Meta(gt=0, le=1)]
 
 
 class Cost(Section, frozen=True):

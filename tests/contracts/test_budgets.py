@@ -21,7 +21,8 @@ canary: {weights: [5, 25, 50], initial_delay_seconds: 60, interval_seconds: 30, 
 blue_green: {observe_seconds: 300, keep_seconds: 900}
 comparison: {header: X-Variant, value: candidate, minutes: 60}
 objectives: {window_days: 30}
-monitoring: {scrape_seconds: 15, model_age_days: 90, label_lag_days: 14, saturation: 0.8}
+monitoring: {scrape_seconds: 15, model_age_days: 90, label_lag_days: 14, saturation: 0.8,
+             shadow_disagreement: 0.05}
 cost: {currency: USD, replica_hour: 0.05, monthly_budget: 200}
 data: {quarantine_share: 0.01}
 quality: {metric: auc, floor: 0.7, baseline_margin: 0.005, champion_margin: 0.005, segment_margin: 0.02,
@@ -108,7 +109,10 @@ INVALID = {
     "a weight that is all": ({"canary__weights": [5, 100]}, "canary.weights[1]: Expected `int` <= 99"),
     "no weights": ({"canary__weights": []}, "canary.weights: Expected `array` of length >= 1"),
     "half a second": ({"canary__interval_seconds": 0.5}, "canary.interval_seconds: Expected `int`, got `float`"),
-    "patience without an end": ({"canary__patience_minutes": float("inf")}, "canary.patience_minutes: must be a finite"),
+    "patience without an end": (
+        {"canary__patience_minutes": float("inf")},
+        "canary.patience_minutes: must be a finite",
+    ),
     "a window without two samples": ({"monitoring__scrape_seconds": 60}, "document: canary.window_seconds must be"),
     "nothing to go back to": ({"blue_green__keep_seconds": 300}, "blue_green: keep_seconds must be more than"),
     "a header of two lines": ({"comparison__header": "X\nY"}, "comparison.header: Expected `str` matching regex"),
