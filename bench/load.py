@@ -86,8 +86,9 @@ class Load:
         patience: float = 5.0,
         retry: bool = False,
         fresh: bool = False,
+        host: str = "127.0.0.1",
     ) -> None:
-        self.port, self.patience, self.retry, self.fresh = port, patience, retry, fresh
+        self.port, self.patience, self.retry, self.fresh, self.host = port, patience, retry, fresh, host
         self.tally, self.begun = Tally(), perf_counter()
         self.broken: list[tuple[int, float]] = []  # connections that ended unanswered: local port, when they were asked
         self.clients: set[Client] = set()
@@ -151,6 +152,10 @@ class Load:
         else:
             self._idle.append(client)
 
+    def answered(self, due: "Due", head: bytes, body: bytes, more: int) -> None:
+        """A request has its answer: lower-case head, body, and how many bytes came after it."""
+        self.end(due, *verdict(due.question, head, body, more))
+
     def end(self, due: "Due", how: str, reason: str = "") -> None:
         """A request has ended."""
         if how == LOST and self.retry and not due.asked_again:
@@ -197,7 +202,7 @@ class Load:
     async def _connect(self, due: "Due | None") -> None:
         try:
             async with asyncio.timeout(self.patience):
-                _, client = await self._loop.create_connection(lambda: Client(self), "127.0.0.1", self.port)
+                _, client = await self._loop.create_connection(lambda: Client(self), self.host, self.port)
         except (OSError, TimeoutError) as error:
             reason = f"no connection: {type(error).__name__}"
             if due is None and self._waiting:
@@ -274,7 +279,7 @@ class Client(asyncio.Protocol):
         if due is None:  # an answer to nothing: 408 or 503 of a server that lets go
             self._leave()
             return
-        self._load.end(due, *verdict(due.question, head, data[end + 4 : size], len(data) - size))
+        self._load.answered(due, head, data[end + 4 : size], len(data) - size)
         if self._load.fresh or b"\r\nconnection: close\r\n" in head:
             self._leave()
         else:

@@ -10,7 +10,7 @@ import msgspec
 from contracts import atomic
 from contracts import bundle as bundles
 from contracts.errors import InputError
-from release import container, image, pin, promotion, render, rollback, running, sbom, unpack
+from release import container, dispatch, image, pin, promotion, render, rollback, running, sbom, unpack
 from release.forge import Delivery
 from release.git import Git
 from release.git_forge import GitForge
@@ -87,11 +87,21 @@ def _promote(options: argparse.Namespace) -> int:
 
 def _rollback(options: argparse.Namespace) -> int:
     git, forge = _git(options)
-    back = rollback.roll_back(git, forge, options.environment, options.merge, " ".join(options.reason.split()))
+    environment, reason, only = options.environment, " ".join(options.reason.split()), ""
+    if bool(environment) == bool(options.event):
+        raise InputError("an environment, or --event FILE: one of the two says what to roll back")
+    if options.event:
+        event = dispatch.read(options.event)
+        if event.event_type != dispatch.ABORTED:
+            print(f"{event.event_type}: is for a person; nothing to do")
+            return 0
+        environment, only = dispatch.environment(git.directory, event), event.digest
+        reason = reason or event.why
+    back = rollback.roll_back(git, forge, environment, options.merge, reason, only)
     if back.reason:
         print(f"{back.reason}; nothing to do")
         return 0
-    print(f"{options.environment}: {back.before} -> {back.after}")
+    print(f"{environment}: {back.before} -> {back.after}")
     if not back.after.digest:
         print("Argo CD lets go of the environment and removes nothing; see docs/rollback.md to take down what runs")
     _say(back.delivery, forge, options)
@@ -105,7 +115,7 @@ def _render(options: argparse.Namespace) -> int:
     found = render.stale(options.repository) if options.check else render.write(options.repository)
     for path in found:
         print(
-            f"{path}: {'is not what the budgets say; run `make render` and commit it' if options.check else 'written'}"
+            f"{path}: {'is not what the budgets say; run `make render` and commit it' if options.check else 'put right'}"
         )
     if not found:
         print(f"gitops/ says what {render.BUDGETS} says")
@@ -228,7 +238,13 @@ def _parser() -> argparse.ArgumentParser:
     change(added)
 
     added = command("rollback", _rollback, "revert the last promotion of an environment")
-    added.add_argument("environment", **name)  # type: ignore[arg-type]
+    added.add_argument("environment", nargs="?", **name)  # type: ignore[arg-type]
+    added.add_argument(
+        "--event",
+        type=Path,
+        metavar="FILE",
+        help="in place of an environment: what the cluster's notification says was aborted, as JSON; -: standard input",
+    )
     change(added)
 
     added = command(

@@ -36,15 +36,19 @@ class Revert(Struct, frozen=True, kw_only=True):
     clean: bool
 
 
-def roll_back(git: Git, forge: Forge, environment: str, merge: bool, why: str = "") -> Back:
+def roll_back(git: Git, forge: Forge, environment: str, merge: bool, why: str = "", only: str = "") -> Back:
     """Propose, and merge if asked, the revert of the environment's last promotion.
 
-    A rollback is not reverted: what it left stays taken back, so that a second run does nothing. Raises InputError
-    when history does not say what ran before.
+    A rollback is not reverted: what it left stays taken back, so that a second run does nothing. With `only`, nothing
+    is done unless that image digest runs. Raises InputError when history does not say what ran before.
     """
     path = pin.path(environment)
     start = forge.tip()
     running = pin.read(release_file(git, start, path, forge.target), path)
+    if only and running.digest != only:
+        return Back(
+            before=running, after=running, reason=f"{environment} runs {running}, not {only}", delivery=Delivery()
+        )
     branch = _branch(environment, running, history.steps(git, start, environment))
     said: list[tuple[Pin, str]] = []
 
