@@ -121,6 +121,10 @@ rollback: environment-train kustomize ## revert the last promotion of ENV
 render: environment-train kustomize ## what a cluster would get, from gitops/ and the budgets (ARGS=--check: fail when stale)
 	$(RUN) release render $(ARGS)
 
+.PHONY: render-check
+render-check: environment-train ## does gitops/ say what the budgets say
+	$(RUN) release render --check $(ARGS)
+
 .PHONY: argo
 argo: environment-train ## compile the pipelines for Argo Workflows into gitops/
 	$(RUN) pipelines.argo $(ARGS)

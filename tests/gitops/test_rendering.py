@@ -6,7 +6,19 @@ import yaml
 
 from release import pin, render
 from release.cli import main
-from tests.gitops.manifests import ENVIRONMENTS, IMAGE, NEXT, ROOT, RUNS, copy, documents, rollout, server, set_pin
+from tests.gitops.manifests import (
+    ENVIRONMENTS,
+    IMAGE,
+    NEXT,
+    ROOT,
+    RUNS,
+    copy,
+    documents,
+    of_kind,
+    rollout,
+    server,
+    set_pin,
+)
 
 BUDGETS = "conf/base/budgets.yml"
 
@@ -159,7 +171,8 @@ def test_replicas_carry_what_is_promised_and_are_never_below_the_minimum(gitops,
     document["environments"] = {environment: {} for environment in ENVIRONMENTS}
     (gitops / BUDGETS).write_text(yaml.safe_dump(document))
     render.write(gitops)
-    assert rollout(documents(gitops / "gitops/envs/production"))["spec"]["replicas"] == replicas
+    (autoscaler,) = of_kind(documents(gitops / "gitops/envs/production"), "HorizontalPodAutoscaler")
+    assert autoscaler["spec"]["minReplicas"] == replicas
 
 
 def test_environments_may_differ(gitops):

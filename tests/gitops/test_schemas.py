@@ -65,7 +65,7 @@ def test_pods_are_valid_although_a_rollout_holds_them(rendered, version):
             "apiVersion": "apps/v1",
             "kind": "Deployment",
             "metadata": {"name": "model"},
-            "spec": {key: spec[key] for key in ("replicas", "selector", "template")},
+            "spec": {key: spec[key] for key in ("selector", "template")},
         }
         kubernetes_validate.validate(deployment, version, strict=True)
 

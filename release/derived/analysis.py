@@ -1,0 +1,224 @@
+"""AnalysisTemplates: what a new version is asked while it is let in, and the answers that send it back.
+
+A measurement looks back over the window, or over the new pods' whole life where the window holds too few requests.
+Below the traffic floor nothing is judged: the query gives the healthy value then, and `traffic-floor`, which stands
+between the steps, does not let the version go on. docs/delivery.md has the table of answers and verdicts.
+"""
+
+import math
+from collections.abc import Callable
+
+from msgspec import Struct
+
+from contracts.budgets import Budgets
+from release.derived import promql
+from release.derived.identity import Identity
+from release.derived.promql import Scope
+from release.derived.text import HEADER, component, indented, metadata
+
+CANARY, STABLE = "canary-hash", "stable-hash"
+SLO, OBSERVED, SHIFT, FLOOR, SEEN = "slo", "slo-observed", "prediction-shift", "traffic-floor", "seen"
+BUDGETED_ERRORS = 10  # a burn rate is judged from so many requests on that this many errors would be in the budget
+RETRY_SECONDS = 10  # the controller's own interval after a measurement that could not be made
+PREDICTIONS = "ml_prediction_grid_total"  # in bins that every version has
+SMALLEST_SHARE = 0.001  # of a bin that one side has and the other has not
+
+
+class Metric(Struct, frozen=True, kw_only=True):
+    """One metric of a template. A limit below zero: it does not apply."""
+
+    name: str
+    about: str
+    query: str
+    condition: str
+    delay: int = 0
+    failures: int = 0
+    count: int = 0
+    successes: int = 0
+
+
+def files(budgets: Budgets, identity: Identity) -> dict[str, str]:
+    """The component `analysis` of an environment."""
+    observed = math.ceil(budgets.blue_green.observe_seconds / budgets.canary.interval_seconds) + 1
+    scope = Scope(identity.namespace)
+    templates = {
+        SLO: slo(budgets, scope, 0),
+        OBSERVED: (*slo(budgets, scope, observed), *shift(budgets, scope, observed)),
+        SHIFT: shift(budgets, scope, 0),
+        FLOOR: floor(budgets, scope),
+        SEEN: seen(scope),
+    }
+    written = {f"analysis/{name}.yaml": _template(name, each, budgets, identity) for name, each in templates.items()}
+    return {"analysis/kustomization.yaml": component(resources=[f"{name}.yaml" for name in templates]), **written}
+
+
+def slo(budgets: Budgets, scope: Scope, count: int) -> tuple[Metric, ...]:
+    """What was promised to clients, held against the new version's own answers."""
+    canary, service = budgets.canary, budgets.service
+    new, window = _version(scope, CANARY), f"[{canary.window_seconds}s]"
+    buckets = new.of("ml_inference_duration_seconds_bucket")
+    allowed = 1 - service.availability
+    enough = math.ceil(BUDGETED_ERRORS / allowed)
+    every = {"delay": canary.initial_delay_seconds, "failures": canary.failure_limit, "count": count}
+    return (
+        Metric(
+            name="success-rate",
+            about=f"at least {canary.success_rate:g} of the answers are good ones",
+            query=_judged(
+                new,
+                [window, ""],
+                lambda over: f"1 - {_bad(new, over)}\n/ {_asked(new, over)}",
+                canary.minimum_requests,
+                1,
+            ),
+            condition=f"result[0] >= {canary.success_rate:g}",
+            **every,
+        ),
+        Metric(
+            name="latency-p99",
+            about=f"99 of 100 answers come within {service.latency_p99_ms:g} ms",
+            query=_judged(
+                new,
+                [window, ""],
+                lambda over: f"histogram_quantile(0.99, sum by (le) ({_counted(buckets, over)}))",
+                canary.minimum_requests,
+                0,
+            ),
+            condition=f"result[0] <= {service.latency_p99_ms / 1000:g}",
+            **every,
+        ),
+        Metric(
+            name="error-budget-burn",
+            about=f"it burns its error budget at most {canary.burn_rate:g} times too fast, over its whole life; "
+            f"judged from {enough} requests on, of which {BUDGETED_ERRORS} may fail",
+            query=_judged(
+                new, [""], lambda over: f"{_bad(new, over)}\n/ {_asked(new, over)} / {allowed:.6g}", enough, 0
+            ),
+            condition=f"result[0] <= {canary.burn_rate:g}",
+            **every,
+        ),
+    )
+
+
+def shift(budgets: Budgets, scope: Scope, count: int) -> tuple[Metric, ...]:
+    """The new version's predictions, since it is there, against the stable one's in as long as the steps take."""
+    canary, least = budgets.canary, budgets.drift.minimum_rows
+    window = f"[{len(canary.weights) * canary.pause_seconds}s]"
+    new, old = (
+        _counted(_version(scope, argument).of(PREDICTIONS), over) for argument, over in ((CANARY, ""), (STABLE, window))
+    )
+    shares = (
+        f"sum by (output, bin) ({each}) / on (output) group_left () sum by (output) ({each})" for each in (new, old)
+    )
+    p, q = (f"clamp_min({each}, {SMALLEST_SHARE:g})" for each in shares)
+    enough = "".join(f"\n  and min(sum by (output) ({each})) >= {least}" for each in (new, old))
+    return (
+        Metric(
+            name="prediction-shift",
+            about=f"its predictions are distributed as the stable version's: a stability index of at most "
+            f"{canary.prediction_shift:g}, judged from {least} predictions of each on",
+            query=f"(max(sum by (output) (\n  ({p}\n  - {q})\n  * ln({p}\n  / {q})\n)){enough})\nor vector(0)",
+            condition=f"result[0] <= {canary.prediction_shift:g}",
+            delay=canary.initial_delay_seconds,
+            failures=canary.failure_limit,
+            count=count,
+        ),
+    )
+
+
+def floor(budgets: Budgets, scope: Scope) -> tuple[Metric, ...]:
+    """Whether it has answered often enough to be judged; waits until it has, and no longer."""
+    new = _version(scope, CANARY)
+    return (
+        Metric(
+            name=FLOOR,
+            about=f"it has answered {budgets.canary.minimum_requests} requests; -1: Prometheus does not see it at all",
+            query=f"{_asked(new, '')}\nor 0 * count({new.of('ml_model_info')})\nor vector(-1)",
+            condition=f"result[0] >= {budgets.canary.minimum_requests}",
+            failures=-1,
+            successes=1,
+        ),
+    )
+
+
+def seen(scope: Scope) -> tuple[Metric, ...]:
+    """Before all traffic is switched to it: whether there is anything to judge it by afterwards."""
+    return (
+        Metric(
+            name=SEEN,
+            about="Prometheus scrapes it: what cannot be seen is not switched to",
+            query=f"count({_version(scope, CANARY).of('ml_model_info')})\nor vector(0)",
+            condition="result[0] >= 1",
+            failures=-1,
+            successes=1,
+        ),
+    )
+
+
+def _version(scope: Scope, argument: str) -> Scope:
+    return Scope(scope.namespace, f'rollouts_pod_template_hash="{{{{args.{argument}}}}}"')
+
+
+def _counted(selector: str, over: str) -> str:
+    """Counted in a window, or, where `over` is empty, since the pods are there."""
+    return f"increase({selector}{over})" if over else selector
+
+
+def _asked(version: Scope, over: str) -> str:
+    return f"sum({_counted(version.of('ml_inference_requests_total', promql.ASKED), over)})"
+
+
+def _bad(version: Scope, over: str) -> str:
+    """Always a number: where nothing of the kind was ever answered, there may be no series."""
+    return "\n+ ".join(
+        f"(sum({_counted(selector, over)}) or vector(0))"
+        for selector in (
+            version.of("ml_inference_requests_total", promql.ASKED, promql.BAD),
+            version.of("ml_inference_rejected_total", promql.NO_NUMBER),
+        )
+    ).join(("(", ")"))
+
+
+def _judged(version: Scope, overs: list[str], value: Callable[[str], str], least: int, healthy: float) -> str:
+    """The value over the first span that holds enough answers, or else the healthy one."""
+    parts = (f"({value(over)}\nand {_asked(version, over)} >= {least})" for over in overs)
+    return "\nor ".join((*parts, f"vector({healthy:g})"))
+
+
+def _template(name: str, metrics: tuple[Metric, ...], budgets: Budgets, identity: Identity) -> str:
+    arguments = [each for each in (CANARY, STABLE) if any(f"args.{each}" in metric.query for metric in metrics)]
+    listed = "".join(f"    - name: {each}\n" for each in arguments)
+    written = "".join(_metric(metric, budgets) for metric in metrics)
+    return f"""\
+{HEADER}apiVersion: argoproj.io/v1alpha1
+kind: AnalysisTemplate
+{metadata(name, identity)}spec:
+  args:
+{listed}  metrics:
+{written}"""
+
+
+def _metric(metric: Metric, budgets: Budgets) -> str:
+    interval = budgets.canary.interval_seconds
+    lines = [f"- name: {metric.name} # {metric.about}"]
+    if metric.delay:
+        lines.append(f"  initialDelay: {metric.delay}s")
+    lines.append(f"  interval: {interval}s")
+    if metric.count:
+        lines.append(f"  count: {metric.count}")
+    lines.append(f"  failureLimit: {metric.failures}")
+    if metric.successes:
+        lines.append(f"  consecutiveSuccessLimit: {metric.successes}")
+    lines += (
+        f"  consecutiveErrorLimit: {errors(budgets)}",
+        f'  successCondition: "len(result) > 0 && !isNaN(result[0]) && !isInf(result[0]) && {metric.condition}"',
+        "  provider:",
+        "    prometheus:",
+        "      query: |-",
+    )
+    return indented("\n".join(lines), 4) + indented(metric.query, 12)
+
+
+def errors(budgets: Budgets) -> int:
+    """Measurements in a row that may not be possible at all: nobody is blind for longer than a step lasts."""
+    return max(budgets.canary.pause_seconds // RETRY_SECONDS, 1)
