@@ -6,7 +6,7 @@ A module gives paths below `derived/` with what the files say. Numbers come from
 from collections.abc import Callable
 
 from contracts.budgets import Budgets
-from release.derived import analysis, autoscaling, bluegreen, canary, sizing
+from release.derived import analysis, autoscaling, bluegreen, canary, monitoring, sizing
 from release.derived.identity import Identity
 
 Files = dict[str, str]
@@ -16,6 +16,7 @@ SUBJECTS: tuple[Callable[[Budgets, Identity], Files], ...] = (
     canary.files,
     bluegreen.files,
     autoscaling.files,
+    monitoring.files,
 )
 
 

@@ -10,6 +10,7 @@ from contracts.errors import InputError
 from release import pin
 
 BASE = "gitops/base/kustomization.yaml"
+APPLICATION = "gitops/argocd/applicationset.yaml"
 PART_OF, OWNER = "app.kubernetes.io/part-of", "owner"
 
 
@@ -20,6 +21,7 @@ class Identity(Struct, frozen=True, kw_only=True):
     namespace: str
     part_of: str
     owner: str
+    pages: str  # address under which the files of the repository can be read
 
     @property
     def labels(self) -> dict[str, str]:
@@ -42,7 +44,17 @@ def read(root: Path, environment: str) -> Identity:
         namespace=str(_value(file, "namespace")),
         part_of=str(pairs[PART_OF]),
         owner=str(pairs[OWNER]),
+        pages=_pages(Path(root) / APPLICATION),
     )
+
+
+def _pages(file: Path) -> str:
+    """Where Argo CD reads the repository, as a forge shows it to people."""
+    try:
+        source = _value(file, "spec")["template"]["spec"]["source"]
+        return f"{str(source['repoURL']).removesuffix('.git')}/blob/{source['targetRevision']}"
+    except (KeyError, TypeError) as error:
+        raise InputError(f"{file}: spec.template.spec.source: must name repoURL and targetRevision") from error
 
 
 def _value(file: Path, key: str) -> Any:

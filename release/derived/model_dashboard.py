@@ -1,0 +1,163 @@
+"""The dashboard of the model: what it sees and says, against its training data."""
+
+from contracts.budgets import Budgets
+from release.derived import drift
+from release.derived.panels import BY_VERSION, CHOSEN, WINDOW, Dashboard, Panel, Query, Row, Variable, versions
+from release.derived.promql import Scope
+
+
+def model(budgets: Budgets, scope: Scope) -> Dashboard:
+    """What the model sees and says, against its training data."""
+    shown = Scope(scope.namespace, CHOSEN)
+    chosen = 'feature=~"$feature"'
+    window = drift.WINDOW
+    rows_of = shown.total("ml_feature_bin_total", WINDOW, by="version, feature")
+    missing = shown.total("ml_feature_missing_total", WINDOW, by="version, feature")
+    unseen = shown.total("ml_feature_unseen_category_total", WINDOW, by="version, feature")
+    by_bin = shown.total("ml_prediction_bin_total", WINDOW, by="version, bin")
+    differing = shown.total("ml_shadow_rows_total", WINDOW, 'outcome="differing"')
+    compared = shown.total("ml_shadow_rows_total", WINDOW, 'outcome="compared"')
+    apart = f"histogram_quantile(0.95, {shown.total('ml_shadow_difference_bucket', WINDOW, by='le')})"
+    what = (
+        Panel(
+            title="What is served",
+            about="Digest of the bundle, commit and data that it was built from.",
+            queries=(Query(f"max by (model, version, digest, git_sha, data_hash) ({scope.of('ml_model_info')})"),),
+            kind="table",
+            width=16,
+            height=6,
+        ),
+        Panel(
+            title="Age",
+            about=f"Since it was built; after {budgets.monitoring.model_age_days} days it is to be trained again.",
+            queries=(Query(f"max by (version) ({shown.of('ml_model_age_seconds')})", BY_VERSION),),
+            kind="stat",
+            unit="s",
+            limit=budgets.monitoring.model_age_days * 86_400,
+            width=4,
+            height=6,
+        ),
+        Panel(
+            title="Last label",
+            about="Since the last label came in. The monitoring pipeline exports it, once there is one.",
+            queries=(Query(f"max({scope.of('ml_label_lag_seconds')})"),),
+            kind="stat",
+            unit="s",
+            limit=budgets.monitoring.label_lag_days * 86_400,
+            width=4,
+            height=6,
+        ),
+    )
+    inputs = (
+        Panel(
+            title="Inputs that moved",
+            about=f"Population stability index over {window} against training; above the limit it is a shift.",
+            queries=(Query(f"topk(15, {shown.of(f'ml_feature:psi_{window}')})", "{{feature}} ({{version}})"),),
+            kind="bargauge",
+            limit=budgets.drift.psi,
+            width=12,
+            height=10,
+        ),
+        Panel(
+            title="The same, over time",
+            about=f"Judged from {budgets.drift.minimum_rows} rows on.",
+            queries=(Query(shown.of(f"ml_feature:psi_{window}", chosen), "{{feature}} ({{version}})"),),
+            limit=budgets.drift.psi,
+            width=12,
+            height=10,
+        ),
+        Panel(
+            title="Share by bin, now",
+            about=f"Of the features chosen above, over {window}; a bin's name is its upper edge, or its category.",
+            queries=(Query(shown.of(f"ml_feature_bin:share_{window}", chosen), "{{feature}} {{bin}}"),),
+            kind="bargauge",
+            unit="percentunit",
+            width=12,
+            height=10,
+        ),
+        Panel(
+            title="Share by bin, in training",
+            about="Of the same features.",
+            queries=(Query(shown.of("ml_feature_bin:share_in_training", chosen), "{{feature}} {{bin}}"),),
+            kind="bargauge",
+            unit="percentunit",
+            width=12,
+            height=10,
+        ),
+        Panel(
+            title="Missing values",
+            about="Share of the rows, by input.",
+            queries=(Query(f"{missing} / {rows_of}", "{{feature}}"),),
+            unit="percentunit",
+        ),
+        Panel(
+            title="Categories that training never saw",
+            about="Share of the rows, by input.",
+            queries=(Query(f"{unseen} / {rows_of}", "{{feature}}"),),
+            unit="percentunit",
+        ),
+        Panel(
+            title="Inputs not counted",
+            about="So as to bound the number of series.",
+            queries=(Query(f"max by (version) ({shown.of('ml_feature_untracked')})", BY_VERSION),),
+            kind="stat",
+        ),
+    )
+    predictions = (
+        Panel(
+            title="Predictions that moved",
+            about=f"Population stability index over {window} against the predictions on the training data.",
+            queries=(Query(shown.of(f"ml_prediction:psi_{window}"), "{{output}} ({{version}})"),),
+            limit=budgets.drift.psi,
+        ),
+        Panel(
+            title="Predictions by bin",
+            about="A bin's name is its upper edge.",
+            queries=(Query(by_bin, "{{bin}} ({{version}})"),),
+            stacked=True,
+        ),
+        Panel(
+            title="Share by bin, now and in training",
+            about=f"Over {window}.",
+            queries=(
+                Query(shown.of(f"ml_prediction_bin:share_{window}"), "{{bin}} ({{version}}) now"),
+                Query(shown.of("ml_prediction_bin:share_in_training"), "{{bin}} ({{version}}) in training"),
+            ),
+            kind="bargauge",
+            unit="percentunit",
+        ),
+    )
+    beside = (
+        Panel(
+            title="The shadow decides otherwise",
+            about="Share of the rows that it saw.",
+            queries=(Query(f"{differing} / {compared}", "differing"),),
+            unit="percentunit",
+            limit=budgets.monitoring.shadow_disagreement,
+        ),
+        Panel(
+            title="How far apart",
+            about="95 of 100 outputs differ by no more.",
+            queries=(Query(apart, "p95"),),
+        ),
+        Panel(
+            title="Copies",
+            about="What became of the copies of the model's calls; and whether the shadow is there.",
+            queries=(
+                Query(shown.total("ml_shadow_requests_total", WINDOW, by="outcome"), "{{outcome}}"),
+                Query(f"sum({shown.of('ml_shadow_up')})", "shadows that are up"),
+                Query(f"sum({shown.of('ml_shadow_refused')})", "shadows that were refused"),
+            ),
+        ),
+    )
+    return Dashboard(
+        name="model",
+        about="What the model sees and says, against its training data.",
+        rows=(
+            Row("What runs", what),
+            Row("Inputs", inputs),
+            Row("Predictions", predictions),
+            Row("A shadow, where there is one", beside),
+        ),
+        variables=(versions(scope), Variable("feature", scope.of("ml_feature_reference_ratio"), "feature")),
+    )
