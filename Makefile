@@ -43,7 +43,7 @@ timed = @start=$$SECONDS; code=0; { $(1); } || code=$$?; echo "$@: $$((SECONDS -
 
 .PHONY: help
 help: ## this list
-	@awk 'BEGIN {FS = ":.*## "} /^##@ / {printf "\n%s\n", substr($$0, 5)} /^[a-z-]+:.*## / {printf "  %-16s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
+	@awk 'BEGIN {FS = ":.*## "} /^##@ / {printf "\n%s\n", substr($$0, 5)} /^[a-z0-9-]+:.*## / {printf "  %-16s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
 	@printf '\nVariables: VENV VENV_SERVE VENV_VALIDATE VENV_CLIENTS TOOLS PORT=%s ENV=%s BUNDLE IMAGE ARGS TORCH=cpu\n' '$(PORT)' '$(ENV)'
 
 .PHONY: demo
@@ -138,6 +138,18 @@ test: ## the fast tests, all of them (ARGS="-k words" picks)
 .PHONY: test-fast
 test-fast: ## a minute's worth of them: architecture and contracts
 	$(call timed,$(MAKE) setup && $(PYTEST) -m "not slow and not cluster" tests/architecture tests/contracts $(ARGS))
+
+.PHONY: e2e
+e2e: environment-train kustomize ## the way to production on the cluster that KUBECONFIG names: docs/e2e.md (ARGS="-k words" picks)
+	$(call timed,$(PYTEST) -m cluster --timeout 3600 tests/e2e $(ARGS))
+
+.PHONY: e2e-images
+e2e-images: environment-train bundle ## the images that e2e delivers, built before where its cluster has no package index (E2E_BASE BUILDER)
+	$(RUN) tests.e2e.images
+
+.PHONY: cluster
+cluster: environment-train kustomize ## a cluster for e2e, by kind, where Docker is; prints what e2e wants to know
+	@$(RUN) tests.e2e.kind
 
 .PHONY: test-slow
 test-slow: ## the slow tests: whole runs, generated repositories, reproducibility

@@ -1,0 +1,125 @@
+"""The figures of a run as a section of docs/benchmarks.md, and its two pictures.
+
+python -m tests.e2e.page
+"""
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from contracts import atomic
+from tests.e2e import chart
+from tests.e2e.figures import FILE
+
+ROOT = Path(__file__).resolve().parents[2]
+PAGE = Path("docs/benchmarks.md")
+KEPT = Path("docs/e2e-figures.json")  # the figures beside the page, without the pictures' seconds
+BEGIN, END = "<!-- e2e: begin -->", "<!-- e2e: end -->"
+PICTURES = {
+    "picture: canary": ("docs/e2e-canary.svg", "A good version", False),
+    "picture: abort": ("docs/e2e-abort.svg", "A version that cannot answer 5 % of requests", True),
+}
+
+
+def table(head: tuple[str, ...], rows: list[tuple[Any, ...]]) -> str:
+    """A table in Markdown."""
+    lines = [head, tuple("---" for _ in head), *rows]
+    return "\n".join("| " + " | ".join("–" if cell is None else str(cell) for cell in line) + " |" for line in lines)
+
+
+def promotions(found: dict[str, Any]) -> str:
+    """Scenario b."""
+    total = found["total"]
+    rows = [
+        (
+            f"{run['from']} → {run['to']}",
+            f"{run['first_answer_s']:g} s",
+            f"{run['healthy_s']:g} s",
+            ", ".join(f"{s['share']:g} % at {s['weight']} %" for s in run["shares"]),
+            run["lost"],
+        )
+        for run in found["runs"]
+    ]
+    head = ("promotion", "told → first answer", "told → all of it", "share at each weight", "lost")
+    said = (
+        f"**{total['lost']} of {total['requests']:,} requests lost** over {found['promotions']} promotions in "
+        f"{found['seconds']:.0f} s, {total['per_second']:g} new connections a second, every answer with exactly one digest "
+        f"({sum(total['wrong'].values())} without)."
+    )
+    return f"{said}\n\n{table(head, rows)}"
+
+
+def bad(found: dict[str, dict[str, Any]]) -> str:
+    """Scenarios c and d."""
+    rows = []
+    for name, each in found.items():
+        total = each["total"]
+        failed = ", ".join(each["failed_metrics"]) or "none: not ready in time"
+        rows.append(
+            (
+                name,
+                failed,
+                f"{each['told_to_abort_s']:g} s",
+                None if each["served_to_abort_s"] is None else f"{each['served_to_abort_s']:g} s",
+                f"{each['answers_of_the_bad_version']:,} of {total['requests']:,}",
+                f"{each['abort_to_notification_s']:g} s",
+                f"{each['rollback_s']:g} s",
+                f"{each['told_to_healthy_s']:g} s",
+                total["lost"],
+            )
+        )
+    head = ("version", "metric", "told → abort", "served → abort", "answers it gave", "abort → notification")
+    return table((*head, "`release rollback`", "told → Healthy", "lost"), rows)
+
+
+def others(document: dict[str, Any]) -> str:
+    """The rest, a line each."""
+    rows = []
+    for name, each in sorted(document.items()):
+        if name == "machine" or name.startswith(("b:", "c:", "picture")):
+            continue
+        said = []
+        for key, value in each.items():
+            if key == "total":
+                said.append(f"lost {value['lost']} of {value['requests']:,}")
+            elif key.endswith("_s") and value is not None:
+                said.append(f"{key[:-2].replace('_', ' ')} {value:g} s")
+            elif key not in ("measured", "before", "metrics") and not isinstance(value, dict):
+                said.append(f"{key.replace('_', ' ')}: {str(value)[:200]}")
+        rows.append((name, "; ".join(said).replace("|", "/")))
+    return table(("scenario", "seen"), rows)
+
+
+def section(document: dict[str, Any]) -> str:
+    """Everything between the two marks."""
+    machine = document["machine"]
+    days = sorted({each["measured"] for name, each in document.items()})
+    parts = [
+        f"Measured {days[0]} to {days[-1][11:]} UTC on {machine['system']}; {'; '.join(machine['cluster'])}.",
+        promotions(document["b: promotions"]) if "b: promotions" in document else "",
+        *(f"![{title}]({Path(file).name})" for name, (file, title, _) in PICTURES.items() if name in document),
+        bad({name[3:]: each for name, each in document.items() if name.startswith("c: ")}),
+        others(document),
+    ]
+    return "\n\n".join(part for part in parts if part)
+
+
+def main() -> int:
+    """Write what there are figures for."""
+    document = json.loads((ROOT / FILE).read_text())
+    for name, (file, title, is_bad) in PICTURES.items():
+        if name in document:
+            atomic.write_text(ROOT / file, chart.delivery(document[name], title, is_bad))
+    kept = {name: each for name, each in document.items() if not name.startswith("picture")}
+    atomic.write_text(ROOT / KEPT, json.dumps(kept, indent=1, sort_keys=True) + "\n")
+    page = (ROOT / PAGE).read_text()
+    before, _, rest = page.partition(BEGIN)
+    _, _, after = rest.partition(END)
+    atomic.write_text(ROOT / PAGE, f"{before}{BEGIN}\n\n{section(document)}\n\n{END}{after}")
+    print(f"{PAGE}, {KEPT} and the pictures: written")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

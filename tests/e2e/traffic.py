@@ -1,0 +1,130 @@
+"""Open-loop load from inside the cluster: a new connection for every request, counted by second and by digest.
+
+    python -m tests.e2e.traffic HOST PORT RATE QUESTIONS
+
+Runs in a pod made of the server's own image, until it is ended. A line of JSON for each second, once nothing of it is
+open any more: how many answers each bundle's digest gave with which status, what was lost and why, and what answer did
+not name exactly one digest. A request belongs to the second in which it was due.
+"""
+
+import asyncio
+import json
+import re
+import sys
+import time
+from collections import Counter, defaultdict
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+from bench.load import LOST, WRONG, Due, Load, Question, run
+
+PATIENCE = 5.0  # seconds that an answer may take
+SETTLED = 7  # seconds after which everything that was due has ended
+DIGESTS = re.compile(rb"\r\nx-bundle-digest: *(sha256:[0-9a-f]{64})")
+SHOWN = 12  # hex digits that name a digest in what is written
+
+
+class Second:
+    """How the requests of one second ended."""
+
+    def __init__(self) -> None:
+        self.answers: defaultdict[str, Counter[str]] = defaultdict(Counter)  # digest -> status -> answers
+        self.lost: Counter[str] = Counter()
+        self.wrong: Counter[str] = Counter()
+
+
+class Counting(Load):
+    """A load that knows which bundle gave which answer in which second."""
+
+    def __init__(self, host: str, port: int, questions: list[Question]) -> None:
+        super().__init__(port, questions, patience=PATIENCE, fresh=True, host=host)
+        self.counted: defaultdict[int, Second] = defaultdict(Second)
+
+    def answered(self, due: Due, head: bytes, body: bytes, more: int) -> None:
+        second = self.counted[self._number(due)]
+        digests = DIGESTS.findall(head)
+        if len(digests) == 1:
+            second.answers[digests[0][7 : 7 + SHOWN].decode()][head[9:12].decode()] += 1
+            if head[9:12] == b"200" and digests[0] not in body:
+                second.wrong["head and body name different digests"] += 1
+        else:
+            second.wrong[f"{len(digests)} digests in one answer"] += 1
+        super().answered(due, head, body, more)
+
+    def end(self, due: Due, how: str, reason: str = "") -> None:
+        if how == LOST:
+            self.counted[self._number(due)].lost[reason] += 1
+        elif how == WRONG:
+            self.counted[self._number(due)].wrong[reason] += 1
+        super().end(due, how, reason)
+
+    async def steadily(self, rate: float) -> None:
+        """Ask `rate` times a second, for ever. Cheaper than `at`: what is due is sent at the next tick of the timer."""
+        self.begun, epoch = perf_counter(), time.time()
+        sent = written = 0
+        swept = 0.0
+        while True:
+            now = perf_counter() - self.begun
+            due = int(now * rate) + 1
+            if due > sent:
+                self.tally.stall = max(self.tally.stall, now - sent / rate - 1 / rate)
+            for number in range(sent, due):
+                self._ask(Due(self.begun + number / rate, next(self._questions)))
+            sent = due
+            if now - swept > 0.1:
+                self._sweep(perf_counter())
+                swept = now
+                while now > written + 1 + SETTLED:
+                    self._write(written, epoch)
+                    written += 1
+            await asyncio.sleep(max(0.0, sent / rate - (perf_counter() - self.begun)))
+
+    def _number(self, due: Due) -> int:
+        return max(0, int(due.at - self.begun + 1e-6))
+
+    def _write(self, number: int, epoch: float) -> None:
+        second = self.counted.pop(number, Second())
+        latencies = sorted(self.tally.second(number).latencies)
+        line: dict[str, Any] = {"t": round(epoch + number, 3), "answers": second.answers}
+        line |= {key: value for key, value in (("lost", second.lost), ("wrong", second.wrong)) if value}
+        if latencies:
+            line["p50"], line["p99"] = (round(latencies[int(len(latencies) * q)] * 1000, 1) for q in (0.5, 0.99))
+        line["stall"], self.tally.stall = round(self.tally.stall, 3), 0.0
+        print(json.dumps(line), flush=True)
+
+
+def pool(said: dict[str, Any]) -> list[Question]:
+    """The requests to ask in turn: every golden row, in one of every so many the mark."""
+    mark = said["mark"]
+    return [
+        Question(_request(said, row, mark if number % mark["every"] == 0 else None), lambda head, body: "")
+        for number, row in enumerate(said["rows"] * mark["every"])
+    ]
+
+
+def _request(said: dict[str, Any], row: list[Any], mark: dict[str, Any] | None) -> bytes:
+    inputs = [
+        {"name": name, "datatype": datatype, "shape": [1], "data": [value]}
+        for (name, datatype), value in zip(said["columns"], row, strict=True)
+    ]
+    for column in inputs:
+        if mark and column["name"] == mark["column"]:
+            column["data"] = [mark["value"]]
+    body = json.dumps({"inputs": inputs}).encode()
+    head = f"POST {said['path']} HTTP/1.1\r\nhost: model\r\ncontent-type: application/json\r\n"
+    return f"{head}{said.get('headers', '')}content-length: {len(body)}\r\n\r\n".encode() + body
+
+
+def main(host: str, port: str, rate: str, questions: str) -> None:
+    """Ask until somebody ends it."""
+    asked = pool(json.loads(Path(questions).read_text()))
+
+    async def scene() -> None:
+        await Counting(host, int(port), asked).steadily(float(rate))
+
+    run(scene)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
