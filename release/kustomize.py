@@ -40,7 +40,7 @@ class Kustomize(Struct, frozen=True):
 def find() -> Kustomize:
     """The first that is new enough; raises InputError that says how to get one."""
     old = []
-    for command, ask in _candidates():
+    for command, ask in candidates():
         version = _version(ask)
         if version and _numbers(version) >= OLDEST:
             return Kustomize(command, version)
@@ -67,7 +67,8 @@ def obtain() -> Kustomize:
     return find()
 
 
-def _candidates() -> list[tuple[tuple[str, ...], tuple[str, ...]]]:
+def candidates() -> list[tuple[tuple[str, ...], tuple[str, ...]]]:
+    """Commands that render a folder, each with the one that says its version; whether or not they are here."""
     built = str(go_program.path("kustomize"))
     return [
         (("kustomize", "build"), ("kustomize", "version")),

@@ -28,11 +28,11 @@ def files(budgets: Budgets, identity: Identity) -> dict[str, str]:
             patches=rollout_patch(_plan(budgets, by_pods(budgets))),
         ),
         "traffic-gateway-api/kustomization.yaml": component(
-            components=[named], patches=rollout_patch(_plan(budgets, by_weight(budgets)))
+            components=[named], patches=rollout_patch(_plan(budgets, by_weight(budgets))) + _hostname(identity)
         ),
         "strategy-ab/kustomization.yaml": component(
             components=[f"{COMPONENTS}/strategy-ab", named, "../analysis"],
-            patches=rollout_patch(_plan(budgets, by_header(budgets))),
+            patches=rollout_patch(_plan(budgets, by_header(budgets))) + _hostname(identity),
         ),
     }
 
@@ -87,6 +87,17 @@ def pods(replicas: int, weight: int) -> tuple[int, int]:
             options.append((least, total))
     new, total = min(options, key=lambda option: abs(Fraction(*option) - wanted))
     return new, total - new
+
+
+def _hostname(identity: Identity) -> str:
+    """By which one gateway tells namespaces apart. A name for the world is a patch of the environment's own."""
+    return f"""\
+  - target: {{group: gateway.networking.k8s.io, version: v1, kind: HTTPRoute, name: model}}
+    patch: |-
+      - op: add
+        path: /spec/hostnames
+        value: [{identity.namespace}.internal]
+"""
 
 
 def _look(canary: Canary, seconds: int = 0) -> list[str]:

@@ -12,15 +12,15 @@ def files(budgets: Budgets, identity: Identity) -> dict[str, str]:
     # Kept connections hear of it from their next answer. Half of the margin: so the sum stays below the grace period.
     goodbye = drain.margin_seconds // 2
     asked, carried = budgets.service.throughput_rps, scaling.requests_per_second_per_replica
+    resources = "".join(
+        f"- op: add\n  path: /spec/template/spec/containers/0/resources/{part}/{name}\n  value: {value}\n"
+        for part in ("requests", "limits")
+        for name, value in (("cpu", f'"{scaling.cpu}"'), ("memory", scaling.memory))
+    )
     rollout = f"""\
 # a request is what one replica may use: no neighbour's load decides its latency
-- op: add
-  path: /spec/template/spec/containers/0/resources
-  value:
-    requests: {{cpu: "{scaling.cpu}", memory: {scaling.memory}}}
-    limits: {{cpu: "{scaling.cpu}", memory: {scaling.memory}}}
-# leaving takes {lag} s until no router sends any more, {goodbye} s in which answers close kept connections, and
-# up to {flight} s for what is in flight: {lag + goodbye + flight} s of the {grace} s until the pod is killed
+{resources}# leaving takes {lag} s until no router sends any more, {goodbye} s in which answers close kept connections,
+# and up to {flight} s for what is in flight: {lag + goodbye + flight} s of the {grace} s until the pod is killed
 - op: add
   path: /spec/template/spec/containers/0/lifecycle
   value: {{preStop: {{sleep: {{seconds: {lag}}}}}}}
