@@ -1,10 +1,12 @@
 """The request that a model expects, as types: one pass over the JSON decodes it and finds it right.
 
-Expected is what most clients send: every input in the model's order, flat data of its type, nothing binary. Whatever
-else the protocol allows, and whatever it does not, `serving.protocol` reads, and says what is wrong with it.
+Expected is what most clients send: every input once, flat data of its type, or float32 behind the JSON. Whatever else
+the protocol allows, and whatever it does not, `serving.protocol` reads, and says what is wrong with it.
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import reduce
+from operator import or_
 from typing import Any, Literal
 
 import msgspec
@@ -17,9 +19,7 @@ from serving.protocol import FRACTIONAL, WHOLE, InferenceRequest
 # In a row. Beyond it a request is large, whoever reads it, and types for it would take long to make.
 VALUES = 512
 FLOAT_BYTES = 4
-Decode = Callable[[bytes], Any]
 Field = Any  # (name, type) or (name, type, default)
-UNEXPECTED = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 DATATYPES = {
     "string": Literal["BYTES"],
     "bool": Literal["BOOL"],
@@ -64,47 +64,46 @@ class Expected:
         self._rows = maximum_rows
         self._widths = [column.width for column in inputs]
         self._floats = [place for place, column in enumerate(inputs) if column.dtype == "float32"]
-        self._row: Decode = _never
-        self._several: Decode = _never
-        self._binary: Decode = _never
+        self._row: Form | None = None
+        self._several: Form | None = None
+        self._binary: Form | None = None
         if sum(self._widths) <= VALUES and not any(_holds_large_numbers(bundle, column) for column in inputs):
-            self._row, self._several = _decoder(inputs, _one_row), _decoder(inputs, _rows)
+            self._row, self._several = Form(inputs, _one_row), Form(inputs, _any_rows)
             if len(self._floats) == len(inputs):
-                self._binary = _decoder(inputs, _binary_rows)
+                self._binary = Form(inputs, _binary_rows)
 
     def decode(self, body: bytes) -> tuple[InferenceRequest, Sequence[Sequence], int] | None:
         """The request, its data by input and its number of rows; None where it is not as expected."""
-        try:
-            request = self._row(body)
-        except UNEXPECTED:
+        if self._row is None or (found := self._row.decode(body)) is None:
             return self._decode_rows(body)
-        return request, [tensor.data for tensor in request.inputs], 1
+        request, tensors = found
+        return request, [tensor.data for tensor in tensors], 1
 
     def decode_binary(self, text: bytes, binary: bytes) -> tuple[InferenceRequest, Sequence[bytes], int] | None:
         """As `decode`, where the data are float32 behind the JSON and nowhere else."""
-        try:
-            request = self._binary(text)
-        except UNEXPECTED:
+        if self._binary is None or (found := self._binary.decode(text)) is None:
             return None
-        rows = request.inputs[0].shape[0]
-        values, at = [], 0
-        for tensor, width in zip(request.inputs, self._widths, strict=True):
+        request, tensors = found
+        rows = tensors[0].shape[0]
+        data, at = {}, 0
+        for tensor in request.inputs:  # the data lie in the request's order
             size = tensor.parameters.binary_data_size
-            if tensor.shape[0] != rows or size != rows * width * FLOAT_BYTES:
-                return None
-            values.append(binary[at : at + size])
+            data[type(tensor)] = binary[at : at + max(size, 0)]
             at += size
-        return (request, values, rows) if 0 < rows <= self._rows and at == len(binary) else None
+        values = [data[type(tensor)] for tensor in tensors]
+        sizes = [rows * width * FLOAT_BYTES for width in self._widths]
+        if any(tensor.shape[0] != rows for tensor in tensors) or [*map(len, values)] != sizes or at != len(binary):
+            return None
+        return (request, values, rows) if 0 < rows <= self._rows else None
 
     def _decode_rows(self, body: bytes) -> tuple[InferenceRequest, Sequence[Sequence], int] | None:
-        try:
-            request = self._several(body)
-        except UNEXPECTED:
+        if self._several is None or (found := self._several.decode(body)) is None:
             return None
-        rows = request.inputs[0].shape[0]
-        if not 0 < rows <= self._rows or any(tensor.shape[0] != rows for tensor in request.inputs):
+        request, tensors = found
+        rows = tensors[0].shape[0]
+        if not 0 < rows <= self._rows or any(tensor.shape[0] != rows for tensor in tensors):
             return None
-        values = [tensor.data for tensor in request.inputs]
+        values = [tensor.data for tensor in tensors]
         if any(len(data) != rows * width for data, width in zip(values, self._widths, strict=True)):
             return None
         for place in self._floats:
@@ -112,14 +111,32 @@ class Expected:
         return None if None in values else (request, values, rows)
 
 
-def _decoder(inputs: Sequence[Input], fields: Callable[[Input], list[Field]]) -> Decode:
-    """For requests whose inputs are these, in this order, each with these fields."""
-    tensors: Any = tuple(
-        defstruct(f"Input{place}", fields(column), frozen=True, gc=False) for place, column in enumerate(inputs)
-    )
-    return msgspec.json.Decoder(
-        defstruct("ExpectedRequest", [("inputs", tuple[tensors])], bases=(InferenceRequest,), frozen=True, gc=False)
-    ).decode
+class Form:
+    """One form of a request: a type for each input, which msgspec knows by its name."""
+
+    def __init__(self, inputs: Sequence[Input], fields: Callable[[Input], list[Field]]) -> None:
+        self._kinds: list[Any] = [
+            defstruct(f"Input{place}", fields(column), frozen=True, gc=False, tag_field="name", tag=column.name)
+            for place, column in enumerate(inputs)
+        ]
+        tensor: Any = reduce(or_, self._kinds)
+        self._decode = msgspec.json.Decoder(
+            defstruct("ExpectedRequest", [("inputs", list[tensor])], bases=(InferenceRequest,), frozen=True, gc=False)
+        ).decode
+
+    def decode(self, body: bytes) -> tuple[Any, Sequence[Any]] | None:
+        """The request, and its inputs in the model's order; None where it has another form."""
+        try:
+            request: Any = self._decode(body)
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+            return None
+        tensors = request.inputs
+        if [*map(type, tensors)] == self._kinds:
+            return request, tensors
+        found = {type(tensor): tensor for tensor in tensors}
+        if len(found) != len(self._kinds) or len(tensors) != len(self._kinds):
+            return None
+        return request, [found[kind] for kind in self._kinds]
 
 
 def _one_row(column: Input) -> list[Field]:
@@ -127,7 +144,7 @@ def _one_row(column: Input) -> list[Field]:
     return [*_tensor(column, Literal[1], DATATYPES[column.dtype]), ("data", tuple[row]), NOTHING_BINARY]
 
 
-def _rows(column: Input) -> list[Field]:
+def _any_rows(column: Input) -> list[Field]:
     value: Any = _value(column)
     return [*_tensor(column, int, DATATYPES[column.dtype]), ("data", list[value]), NOTHING_BINARY]
 
@@ -139,15 +156,11 @@ def _binary_rows(column: Input) -> list[Field]:
 def _tensor(column: Input, rows: Any, datatype: Any) -> list[Field]:
     width: Any = Literal[column.width]
     shape = tuple[rows] if column.width == 1 else tuple[rows, width]
-    return [("name", Literal[column.name]), ("datatype", datatype), ("shape", shape)]
+    return [("datatype", datatype), ("shape", shape)]
 
 
 def _value(column: Input) -> Any:
     return TYPES[column.dtype] | None if column.nullable else TYPES[column.dtype]
-
-
-def _never(body: bytes) -> Any:
-    raise msgspec.ValidationError
 
 
 def _holds_large_numbers(bundle: Bundle, column: Input) -> bool:

@@ -187,7 +187,29 @@ def test_binary_numbers_are_read_as_the_protocol_reads_them_or_left_to_it(
         np.testing.assert_array_equal(feeds[name], array, strict=True)
 
 
-def test_binary_numbers_in_the_model_s_order_are_expected(numbers: Model) -> None:
+@pytest.mark.parametrize("order", [slice(None), slice(None, None, -1)], ids=["the model's order", "another"])
+def test_inputs_are_expected_in_any_order(numbers: Model, model: Model, expected: Expected, order: slice) -> None:
+    found = expected.decode(json.dumps({"inputs": usual(1)["inputs"][order]}).encode())
+    assert found is not None
+    assert [list(data) for data in found[1]] == [["north"], [1.5], [0], [True]]
+    sizes, data = {"known": 4, "maybe": 4, "pair": 8}, {"known": b"know", "maybe": b"mayb", "pair": b"onepairs"}
+    names = list(sizes)[order]
+    tensors = [
+        {
+            "name": name,
+            "datatype": "FP32",
+            "shape": [1, 2] if name == "pair" else [1],
+            "parameters": {"binary_data_size": sizes[name]},
+        }
+        for name in names
+    ]
+    text, binary = json.dumps({"inputs": tensors}).encode(), b"".join(data[name] for name in names)
+    in_binary = Expected(numbers.bundle, MAXIMUM_ROWS).decode_binary(text, binary)
+    assert in_binary is not None
+    assert in_binary[1] == [b"know", b"mayb", b"onepairs"]
+
+
+def test_binary_numbers_are_laid_out_as_they_came(numbers: Model) -> None:
     text = [
         {"name": "known", "datatype": "FP32", "shape": [1], "parameters": {"binary_data_size": 4}},
         {"name": "maybe", "datatype": "FP32", "shape": [1], "parameters": {"binary_data_size": 4}},
