@@ -53,7 +53,7 @@ class Shadow:
         """What copies calls of the model to the shadow, and counts among `counters`, before these are placed."""
         feed = Feed(self._form, self._sending, self._verdicts)
         counters.extend(feed.calls, feed.rows)
-        counters.more.append(lambda model: self._verdicts.families(feed, model))
+        counters.more.append(lambda model: self._verdicts.families(feed.calls, feed.rows, model))
         return feed
 
     def tick(self) -> None:

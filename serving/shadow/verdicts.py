@@ -1,15 +1,11 @@
 """What became of the copies, in memory that the shadow writes and the primary reads."""
 
 from collections.abc import Iterable, Iterator, Mapping
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from serving.metrics import SECONDS, exposition
 from serving.metrics.cells import Cells, Histogram, Sheet, Words
-
-if TYPE_CHECKING:
-    from serving.shadow.copies import Feed
 
 ABSENT, STARTING, SERVING, REFUSED = range(4)
 _RESTARTS, _DIGEST = 1, slice(2, 6)  # cells of `state`, after the state itself
@@ -39,14 +35,12 @@ class Verdicts:
         self.state.whole[_DIGEST] = memoryview(bytes.fromhex(digest.removeprefix("sha256:"))).cast("q")
         self.is_now(SERVING)
 
-    def families(self, feed: "Feed", model: Mapping[str, str]) -> Iterator[Iterable[str]]:
-        """All metrics of the shadow; `feed` has counted the primary's part."""
+    def families(self, calls: Words, rows: Words, model: Mapping[str, str]) -> Iterator[Iterable[str]]:
+        """All metrics of the shadow; `calls` and `rows` are the primary's part, as it counted them."""
         state, restarts, *digest = self.state.whole.tolist()
-        calls = (feed.calls.all() | self.calls.all()).items()
-        rows = (feed.rows.all() | self.rows.all()).items()
         text = "Calls of the model, by what became of their copies"
-        yield _counters("ml_shadow_requests_total", text, model, calls)
-        yield _counters("ml_shadow_rows_total", "Rows, by what became of their copies", model, rows)
+        yield _counters("ml_shadow_requests_total", text, model, calls, self.calls)
+        yield _counters("ml_shadow_rows_total", "Rows, by what became of their copies", model, rows, self.rows)
         text = "Absolute difference between an output of the shadow and of the model"
         yield exposition.histogram("ml_shadow_difference", text, model, self.difference)
         text = "Time of one call of the shadow"
@@ -62,5 +56,6 @@ class Verdicts:
             yield exposition.family("ml_shadow_info", "gauge", "What is the shadow", [(named, 1)])
 
 
-def _counters(name: str, text: str, model: Mapping[str, str], counts: Iterable[tuple[str, int]]) -> Iterator[str]:
-    return exposition.family(name, "counter", text, [({**model, "outcome": what}, n) for what, n in sorted(counts)])
+def _counters(name: str, text: str, model: Mapping[str, str], *parts: Words) -> Iterator[str]:
+    counts = sorted(count for part in parts for count in part.all().items())
+    return exposition.family(name, "counter", text, [({**model, "outcome": what}, n) for what, n in counts])
