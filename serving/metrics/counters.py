@@ -145,6 +145,8 @@ class Metrics:
         untracked = [(model, self.drift.untracked)]
         yield family("ml_feature_untracked", "gauge", "Inputs that are not counted, to bound the series", untracked)
         yield family("ml_prediction_bin_total", "counter", "Predictions by bin", _counts(model, "output", outputs))
+        grids, text = self.drift.grids, "Predictions by bins that every version has"
+        yield family("ml_prediction_grid_total", "counter", text, _counts(model, "output", grids))
         text = "Share of the bin in the predictions on the training data"
         yield family("ml_prediction_reference_ratio", "gauge", text, _reference(model, "output", outputs))
 

@@ -15,6 +15,11 @@ BATCH_ROWS = 256
 CATEGORIES = 20  # per feature; more bins say less about drift: the noise of an index grows with their number
 SERIES = 1500  # for all features of one server
 OTHER, MISSING = "__other__", "__missing__"
+# Bins for predictions that do not depend on the version, so that one version can be held against another. Of a share,
+# 20 equal ones; of a number whose range nobody knows, powers of two on both sides of zero.
+SHARES = [place / 20 for place in range(1, 20)]
+NUMBERS = [*(-(2.0**power) for power in range(20, -7, -1)), 0.0, *(2.0**power for power in range(-6, 21))]
+GRIDS = {"binary": SHARES, "multiclass": SHARES, "regression": NUMBERS}
 UNSEEN = -1  # in place of a bin
 
 Values = np.ndarray | list[str]
@@ -99,9 +104,12 @@ class Drift:
 
     def __init__(self, bundle: Bundle) -> None:
         columns = {column.name: column for column in bundle.manifest.inputs if column.width == 1}
-        single = {output.name for output in bundle.manifest.outputs if output.width == 1}
+        single = [output.name for output in bundle.manifest.outputs if output.width == 1]
         predictions = bundle.profile.predictions.items()
         self.outputs = {name: NumericBins(profile) for name, profile in predictions if name in single}
+        edges = GRIDS[bundle.manifest.task]
+        grid = NumericProfile(edges=edges, counts=[0] * (len(edges) + 1), missing=0)
+        self.grids = {name: NumericBins(grid) for name in single}
         self.features: dict[str, Bins] = {}
         left = SERIES
         for name, profile in bundle.profile.inputs.items():
@@ -120,7 +128,7 @@ class Drift:
 
     def bins(self) -> tuple[Bins, ...]:
         """All counters."""
-        return *self.features.values(), *self.outputs.values()
+        return *self.features.values(), *self.outputs.values(), *self.grids.values()
 
     def observe(self, feeds: Mapping[str, np.ndarray], answers: Mapping[str, np.ndarray], rows: int) -> None:
         """Take note of one call's columns and predictions; they are counted when enough have come together."""
@@ -135,8 +143,11 @@ class Drift:
             waiting, self._waiting, self._rows = self._waiting, [], 0
             for name, bins in self.features.items():
                 bins.add(_joined([feeds[name] for feeds, _ in waiting]))
-            for name, bins in self.outputs.items():
-                bins.add(_joined([answers[name] for _, answers in waiting]))
+            for name, grid in self.grids.items():
+                values = _joined([answers[name] for _, answers in waiting])
+                grid.add(values)
+                if name in self.outputs:
+                    self.outputs[name].add(values)
 
     def unseen(self) -> Iterator[tuple[str, int]]:
         """The categorical features, with how often a value came that training never saw."""

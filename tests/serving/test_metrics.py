@@ -76,6 +76,28 @@ def test_every_row_is_counted_once_whatever_the_batches(tmp_path: Path) -> None:
         assert sum(bins) == 558
 
 
+def test_predictions_are_counted_in_bins_that_every_version_has(tmp_path: Path) -> None:
+    pages = []
+    for shift in (0.0, 1.0):
+        counters = Metrics(bundles.write(tmp_path, shift=shift), "1")
+        counters.drift.observe(feeds(), {"probability": np.array([0.25, 0.97], np.float32)}, 2)
+        pages.append(
+            {name: n for name, n in exposition(counters).items() if name.startswith("ml_prediction_grid_total")}
+        )
+    assert pages[0] == pages[1]
+    assert pages[0]['ml_prediction_grid_total{output="probability",bin="0.25"}'] == 1
+    assert pages[0]['ml_prediction_grid_total{output="probability",bin="+Inf"}'] == 1
+    assert sum(pages[0].values()) == 2
+
+
+def test_a_number_without_a_range_is_counted_by_its_size(tmp_path: Path) -> None:
+    counters = Metrics(bundles.write(tmp_path, "regression"), "1")
+    counters.drift.observe(feeds(), {"value": np.array([-3.0, 100.0], np.float32)}, 2)
+    page = exposition(counters)
+    assert page['ml_prediction_grid_total{output="value",bin="-2.0"}'] == 1
+    assert page['ml_prediction_grid_total{output="value",bin="128.0"}'] == 1
+
+
 def test_a_tensor_of_many_numbers_has_no_bins_and_does_no_harm(tmp_path: Path) -> None:
     bundle = bundles.write(tmp_path)
     _, *others = bundle.manifest.inputs
