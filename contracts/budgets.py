@@ -213,6 +213,15 @@ class Budgets(Section, frozen=True):
     def __post_init__(self) -> None:
         if self.canary.window_seconds < 3 * self.monitoring.scrape_seconds:
             raise ValueError("canary.window_seconds must be at least three times monitoring.scrape_seconds")
+        observed = self.blue_green.observe_seconds
+        if observed < self.canary.detection_seconds:
+            raise ValueError(
+                f"blue_green.observe_seconds: a bad version takes {self.canary.detection_seconds} s to be seen"
+            )
+        if observed + self.canary.interval_seconds >= self.canary.progress_deadline_seconds:
+            raise ValueError(
+                "blue_green.observe_seconds must end before canary.progress_deadline_seconds, which takes back"
+            )
         if self.replicas > self.scaling.maximum_replicas:
             raise ValueError(f"scaling.maximum_replicas: service.throughput_rps takes {self.replicas}")
 

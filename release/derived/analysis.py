@@ -39,11 +39,10 @@ class Metric(Struct, frozen=True, kw_only=True):
 
 def files(budgets: Budgets, identity: Identity) -> dict[str, str]:
     """The component `analysis` of an environment."""
-    observed = math.ceil(budgets.blue_green.observe_seconds / budgets.canary.interval_seconds) + 1
     scope = Scope(identity.namespace)
     templates = {
         SLO: slo(budgets, scope, 0),
-        OBSERVED: (*slo(budgets, scope, observed), *shift(budgets, scope, observed)),
+        OBSERVED: (*slo(budgets, scope, measurements(budgets)), *shift(budgets, scope, measurements(budgets))),
         SHIFT: shift(budgets, scope, 0),
         FLOOR: floor(budgets, scope),
         SEEN: seen(scope),
@@ -217,6 +216,12 @@ def _metric(metric: Metric, budgets: Budgets) -> str:
         "      query: |-",
     )
     return indented("\n".join(lines), 4) + indented(metric.query, 12)
+
+
+def measurements(budgets: Budgets) -> int:
+    """How many it takes to look at a version for as long as blue/green observes it."""
+    left = budgets.blue_green.observe_seconds - budgets.canary.initial_delay_seconds
+    return math.ceil(left / budgets.canary.interval_seconds) + 1
 
 
 def errors(budgets: Budgets) -> int:

@@ -25,7 +25,7 @@ def files(budgets: Budgets, identity: Identity) -> dict[str, str]:
 - op: add
   path: /spec/strategy/blueGreen/postPromotionAnalysis
   value:
-    templates: [{{templateName: {analysis.OBSERVED}}}]
+    templates: [{{templateName: {analysis.OBSERVED}}}, {{templateName: {analysis.FLOOR}}}]
     args:
 {arguments}"""
     parts = [f"{COMPONENTS}/strategy-bluegreen", "../analysis"]

@@ -115,6 +115,14 @@ INVALID = {
     ),
     "a window without two samples": ({"monitoring__scrape_seconds": 60}, "document: canary.window_seconds must be"),
     "nothing to go back to": ({"blue_green__keep_seconds": 300}, "blue_green: keep_seconds must be more than"),
+    "an observation that sees nothing": (
+        {"blue_green__observe_seconds": 119},
+        "document: blue_green.observe_seconds: a bad version takes 120 s",
+    ),
+    "an observation that a deadline ends": (
+        {"blue_green__observe_seconds": 580},
+        "document: blue_green.observe_seconds must end before canary.progress_deadline_seconds",
+    ),
     "a header of two lines": ({"comparison__header": "X\nY"}, "comparison.header: Expected `str` matching regex"),
     "fewer replicas at most than at least": ({"scaling__maximum_replicas": 1}, "scaling: maximum_replicas 1 is below"),
     "fewer replicas than the promise takes": (
