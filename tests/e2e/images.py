@@ -54,6 +54,10 @@ class Images:
         """The image digest of a version."""
         return self.pins[name].rpartition("@")[2]
 
+    def build(self, name: str) -> str:
+        """Build a version whether it is there or not."""
+        return self._build(versions.write(self.root / HOME / "bundles", self.model, name))
+
     def named_image(self, digest: str | None) -> str:
         """The version of an image's digest, or nothing."""
         return next((name for name, said in self.pins.items() if digest and said.endswith(digest)), "")

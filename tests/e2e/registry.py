@@ -26,6 +26,16 @@ class Registry:
             raise InputError(f"{self.address}: {name}@{digest}: is not taken: {status} {text}")
         return sent + len(body)
 
+    def has(self, name: str, digest: str) -> bool:
+        """Is the image there?"""
+        return self._ask("HEAD", f"/v2/{name}/manifests/{digest}", accept=MANIFEST)[0] == 200
+
+    def forget(self, name: str, digest: str) -> None:
+        """Have it lose an image."""
+        status, text, _ = self._ask("DELETE", f"/v2/{name}/manifests/{digest}")
+        if status != 202:
+            raise InputError(f"{self.address}: {name}@{digest}: is not forgotten: {status} {text}")
+
     def _put(self, name: str, digest: str, data: bytes) -> int:
         status, text, place = self._ask("POST", f"/v2/{name}/blobs/uploads/", b"")
         if status == 202:
@@ -36,13 +46,16 @@ class Registry:
             raise InputError(f"{self.address}: {name}: {digest}: is not taken: {status} {text}")
         return len(data)
 
-    def _ask(self, method: str, place: str, data: bytes | None = None, kind: str = "") -> tuple[int, str, str]:
+    def _ask(
+        self, method: str, place: str, data: bytes | None = None, kind: str = "", accept: str = "*/*"
+    ) -> tuple[int, str, str]:
         url = urlsplit(urljoin(f"{self.address}/", place))
         made = http.client.HTTPSConnection if url.scheme == "https" else http.client.HTTPConnection
         connection = made(url.netloc, timeout=60)
         try:
+            headers = {"Accept": accept} | ({"Content-Type": kind} if kind else {})
             target = f"{url.path}?{url.query}" if url.query else url.path
-            connection.request(method, target, body=data, headers={"Content-Type": kind} if kind else {})
+            connection.request(method, target, body=data, headers=headers)
             answer = connection.getresponse()
             text = answer.read().decode(errors="replace")[:300]
             return answer.status, text, answer.headers.get("Location", "")

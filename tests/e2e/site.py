@@ -22,7 +22,7 @@ from tests.e2e.load import Load
 from tests.e2e.registry import Registry
 from tests.e2e.repository import Outcome, Repository
 from tests.e2e.settings import Settings
-from tests.e2e.versions import UNPULLABLE
+from tests.e2e.versions import NEVER_THERE, UNPULLABLE
 
 ARGOCD = "argocd"
 ROLLOUT = "model"
@@ -87,7 +87,7 @@ class Site:
         """Put images where the nodes pull them; the one that cannot be pulled is never pushed."""
         registry = Registry(self.settings.registry)
         for name in names:
-            if name not in self.pushed and name != UNPULLABLE:
+            if name not in self.pushed and name not in (UNPULLABLE, NEVER_THERE):
                 path = self.repository.image.partition("/")[2]
                 registry.push(Layout.open(self.images.layout), self.images.image(name), path)
                 self.pushed.add(name)

@@ -5,7 +5,7 @@ import time
 import pytest
 
 from tests.e2e.cluster import kubectl, wait
-from tests.e2e.versions import UNPULLABLE
+from tests.e2e.versions import NEVER_THERE
 
 pytestmark = pytest.mark.cluster
 FIRST = "good-1"
@@ -20,7 +20,7 @@ def waiting(site, environment):
 
 
 def test_a_first_deployment_that_cannot_start_is_mended_as_the_page_says(site, figures):
-    told = site.deliver("staging", UNPULLABLE)
+    told = site.deliver("staging", NEVER_THERE)
     reasons = wait(
         "the image to be missed", lambda: {"ErrImagePull", "ImagePullBackOff"} & {*waiting(site, "staging")}, 90
     )
