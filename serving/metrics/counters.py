@@ -4,6 +4,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import datetime
+from itertools import product
 
 from contracts.bundle import Bundle
 from serving.metrics import exposition
@@ -16,6 +17,8 @@ SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 
 ROWS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 1024, 4096)
 REQUESTS = (1, 2, 4, 8, 16, 32, 64, 128)
 STAGES = ("decode", "infer", "encode")
+ANSWERED, EXPECTED = ("infer", "invocations"), (200, 429, 500, 503, 504)  # routes and statuses that are never absent
+BLAMELESS = ("no_finite_answer",)  # refusals that are never absent: the client has no part in them
 
 Families = Callable[[Mapping[str, str]], Iterable[Iterable[str]]]  # lines, for the labels of the model
 Gauges = dict[str, tuple[str, Callable[[], float]]]  # name -> what it says, and how to read it
@@ -105,9 +108,12 @@ class Metrics:
 
     def _parts(self) -> Iterator[Iterable[str]]:
         model, batches = self._model, self._batches
-        requests = [({**model, "route": route, "code": code}, n) for (route, code), n in sorted(self.requests.items())]
+        # What analysis and alerts ask for is there before it happens: a series that begins at 1 has never increased.
+        answers = dict.fromkeys(product(ANSWERED, EXPECTED), 0) | self.requests
+        requests = [({**model, "route": route, "code": code}, n) for (route, code), n in sorted(answers.items())]
         yield exposition.family("ml_inference_requests_total", "counter", "Answers, by route and status", requests)
-        rejected = [({**model, "reason": reason}, n) for reason, n in sorted(self.rejected.items())]
+        refusals = dict.fromkeys(BLAMELESS, 0) | self.rejected
+        rejected = [({**model, "reason": reason}, n) for reason, n in sorted(refusals.items())]
         yield exposition.family("ml_inference_rejected_total", "counter", "Requests refused, by reason", rejected)
         text = "Time from request to answer, of infer"
         yield exposition.histogram("ml_inference_duration_seconds", text, model, self.duration)

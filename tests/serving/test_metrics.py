@@ -142,6 +142,15 @@ def test_rare_categories_share_a_bin() -> None:
     assert bins.reference.sum() == pytest.approx(1)
 
 
+def test_what_analysis_asks_for_is_there_before_it_happens(tmp_path: Path) -> None:
+    """A series that begins at 1 has never increased, as Prometheus sees it."""
+    page = exposition(Metrics(bundles.write(tmp_path), "1"))
+    for route in ("infer", "invocations"):
+        for code in (200, 429, 500, 503, 504):
+            assert page[f'ml_inference_requests_total{{route="{route}",code="{code}"}}'] == 0
+    assert page['ml_inference_rejected_total{reason="no_finite_answer"}'] == 0
+
+
 def test_many_features_stay_within_two_thousand_series(tmp_path: Path) -> None:
     bundle = bundles.write(tmp_path)
     edges = [float(n) for n in range(9)]
