@@ -62,4 +62,6 @@ def program(name: str) -> str:
     """A program of Prometheus or Alertmanager on PATH; raises InputError that says what is missing."""
     if found := shutil.which(name):
         return found
-    raise InputError(f"{name}: is not on PATH; it comes with Prometheus or Alertmanager 3 (https://prometheus.io/download)")
+    raise InputError(
+        f"{name}: is not on PATH; it comes with Prometheus or Alertmanager 3 (https://prometheus.io/download)"
+    )
