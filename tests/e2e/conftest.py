@@ -32,8 +32,8 @@ def site(figures):
     images = Images(ROOT, said.bundle, said.builder, said.base)
     images.make()
     repository = Repository.clone(ROOT, scratch(ROOT), said.host)
-    repository.settle(said.pull)
     with repository.served(said.host), connected() as cluster:
+        repository.settle(said.pull, measured=cluster.ask("apis/metrics.k8s.io") is not None)
         made = Site(said, cluster, repository, images)
         made.clear()
         made.install()
@@ -60,7 +60,7 @@ def silent(forge):
 
 
 @pytest.fixture(scope="session")
-def stable(site):
+def stable(site, forge):
     """The environment with a good version in it, which Prometheus sees."""
     site.settled(ENVIRONMENT, "good-1")
     ready = site.state(ENVIRONMENT)["ready"]

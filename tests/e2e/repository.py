@@ -37,6 +37,16 @@ FAST: dict[str, Any] = {
     "monitoring": {"scrape_seconds": 2},
     "drift": {"minimum_rows": 200},
 }
+ROUTING = r"strategy-|traffic-gateway-api|shadow"
+AUTOSCALER = "HorizontalPodAutoscaler"
+UNMEASURED = f"""\
+apiVersion: autoscaling/v2
+kind: {AUTOSCALER}
+metadata:
+  name: model
+  annotations:
+    argocd.argoproj.io/ignore-healthcheck: "true"
+"""
 ONE_ENVIRONMENT = {  # staging is where it is tried; production has to fit beside it
     "staging": {"service": {"throughput_rps": 200}},
     "production": {"scaling": {"minimum_replicas": 1, "maximum_replicas": 2}},
@@ -99,8 +109,12 @@ class Repository:
             finally:
                 daemon.terminate()
 
-    def settle(self, pull: str) -> None:
-        """The origin's address, fast budgets and the registry's name as the nodes know it: one commit, pushed."""
+    def settle(self, pull: str, measured: bool) -> None:
+        """The origin's address, fast budgets and the registry's name as the nodes know it: one commit, pushed.
+
+        Where nobody measures pods (no metrics-server), the autoscaler's health is left out of Argo CD's: it would be
+        Degraded for ever.
+        """
         project = self.root / "gitops/argocd/appproject.yaml"
         repository = yaml.safe_load(project.read_text())["spec"]["sourceRepos"][0]
         image = self.image
@@ -111,6 +125,11 @@ class Repository:
                 changed = changed.replace(image, f"{pull}/{image.partition('/')[2]}")
             if changed != text:
                 file.write_text(changed)
+        if not measured:
+            for file in (self.root / "gitops/envs").glob("*/kustomization.yaml"):
+                document = yaml.safe_load(file.read_text())
+                document.setdefault("patches", []).append({"target": {"kind": AUTOSCALER}, "patch": UNMEASURED})
+                file.write_text(yaml.safe_dump(document, sort_keys=False))
         document = yaml.safe_load((self.root / BUDGETS).read_text())
         merge(document, FAST)
         document["environments"] = ONE_ENVIRONMENT
@@ -129,14 +148,13 @@ class Repository:
         self.git("push", "-q", "origin", "main")
         return self.git("rev-parse", "HEAD")
 
-    def choose(self, environment: str, *components: str, instead_of: str = "strategy-") -> None:
+    def choose(self, environment: str, *components: str) -> None:
         """Put components in the place of the strategy in an environment's list; not yet committed."""
         file = self.root / "gitops/envs" / environment / "kustomization.yaml"
-        lines = file.read_text().splitlines()
-        place = next(n for n, line in enumerate(lines) if re.match(rf"\s*- .*{instead_of}", line))
-        kept = [line for line in lines if not re.match(r"\s*- .*(strategy-|traffic-gateway-api|shadow)", line)]
-        lines = kept[:place] + [f"  - {name}" for name in components] + kept[place:]
-        file.write_text("\n".join(lines) + "\n")
+        document = yaml.safe_load(file.read_text())
+        kept = [name for name in document["components"] if not re.search(ROUTING, name)]
+        document["components"] = [*components, *kept]
+        file.write_text(yaml.safe_dump(document, sort_keys=False))
 
     @property
     def image(self) -> str:

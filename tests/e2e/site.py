@@ -175,11 +175,10 @@ class Site:
 
     def arrive(self, environment: str, name: str, seconds: float = 180) -> float:
         """Wait until a version is all that runs; gives the moment."""
-        wait(
-            f"{environment}: {name} to be all that runs ({self.state(environment)})",
-            self.runs(environment, name),
-            seconds,
-        )
+        try:
+            wait(f"{environment}: {name} to be all that runs", self.runs(environment, name), seconds)
+        except AssertionError as error:
+            raise AssertionError(f"{error}; it is {self.state(environment)}") from error
         return time.time()
 
     def running(self, environment: str) -> str:

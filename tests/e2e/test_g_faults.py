@@ -43,7 +43,8 @@ def test_servers_killed_in_the_middle_of_a_canary(site, stable, load, figures):
     count = restarts(site, stable)
     by_hash = {}
     for pod in site.cluster.listed("pod", site.namespace(stable)):
-        by_hash.setdefault(pod["metadata"]["labels"].get("rollouts-pod-template-hash"), pod)
+        if "deletionTimestamp" not in pod["metadata"]:
+            by_hash.setdefault(pod["metadata"]["labels"].get("rollouts-pod-template-hash"), pod)
     for pod in by_hash.values():  # one of each version
         container = pod["status"]["containerStatuses"][0]["containerID"].rpartition("/")[2]
         for process in processes(container):
