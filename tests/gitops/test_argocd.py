@@ -7,6 +7,12 @@ import yaml
 
 from tests.gitops.manifests import ENVIRONMENTS, ROOT, RUNS, documents, of_kind, set_pin
 from tests.gitops.manifests import copy as gitops_copy
+from tests.gitops.policies.routing import MANAGED
+from tests.gitops.variants import ALL, rendered
+
+ADDRESSED = "notifications.argoproj.io/subscribe."
+# What a merge must not be able to hand out: rights, secrets, pods beside those that are rolled out.
+NEVER = {"*", "Secret", "Role", "RoleBinding", "Pod", "Job", "CronJob", "Application", "AppProject", "ApplicationSet"}
 
 
 @pytest.fixture(scope="module")
@@ -33,9 +39,13 @@ def project_breaches(project):
             yield "every namespace"
     if spec.get("clusterResourceWhitelist") != []:
         yield "kinds of the whole cluster"
-    for kind in spec.get("namespaceResourceWhitelist") or [{"kind": "*"}]:
-        if "*" in kind["kind"] or kind["kind"] in ("Secret", "Role", "RoleBinding"):
+    for kind in spec.get("namespaceResourceWhitelist") or [{"group": "*", "kind": "*"}]:
+        if kind["group"] == "*" or kind["kind"] in NEVER:
             yield f"kind {kind['kind']}"
+    if "orphanedResources" not in spec:
+        yield "what lies in the namespaces beside git would not be seen"
+    if spec.get("syncWindows"):
+        yield "a window holds back a revert, too"
 
 
 def application_breaches(applications):
@@ -55,6 +65,14 @@ def application_breaches(applications):
         yield "a commit that lands during a sync would be lost"
     if sync.get("automated") != {"prune": True, "selfHeal": True}:
         yield "a revert would not be synced by itself"
+    ignored = template["spec"].get("ignoreDifferences", [])
+    paths = [path for one in ignored if one["kind"] == "HTTPRoute" for path in one["jqPathExpressions"]]
+    if ".spec.rules[].backendRefs[].weight" not in paths:
+        yield "weights would be put back half a second after a release has moved them"
+    if not any(f'startswith("{MANAGED}")' in path for path in paths):
+        yield "the header's rule would be taken out, or its second one"
+    if {one["kind"] for one in ignored} != {"HTTPRoute"} or any("jsonPointers" in one for one in ignored):
+        yield "more is passed over than what a release moves"
     if applications["spec"].get("syncPolicy", {}).get("preserveResourcesOnDeletion") is not True:
         yield "an environment that goes back to nothing would be torn down"
 
@@ -75,6 +93,11 @@ def test_the_applications_have_none_of_the_known_traps(applications):
         ("clusterResourceWhitelist", [{"group": "*", "kind": "*"}]),
         ("namespaceResourceWhitelist", [{"group": "*", "kind": "*"}]),
         ("namespaceResourceWhitelist", []),
+        ("namespaceResourceWhitelist", [{"group": "", "kind": "Secret"}]),
+        ("namespaceResourceWhitelist", [{"group": "*", "kind": "Service"}]),
+        ("clusterResourceWhitelist", None),
+        ("sourceRepos", ["https://example.com/a.git", "https://example.com/b.git"]),
+        ("syncWindows", [{"kind": "deny", "schedule": "0 0 * * 6", "duration": "48h"}]),
     ],
 )
 def test_a_project_that_allows_more_is_seen(project, key, value):
@@ -90,6 +113,11 @@ def test_a_project_that_allows_more_is_seen(project, key, value):
         lambda t: t["spec"]["syncPolicy"]["syncOptions"].append("PruneLast=true"),
         lambda t: t["spec"]["syncPolicy"]["syncOptions"].remove("ApplyOutOfSyncOnly=true"),
         lambda t: t["spec"]["syncPolicy"]["automated"].update(selfHeal=False),
+        lambda t: t["spec"]["syncPolicy"]["automated"].pop("prune"),
+        lambda t: t["spec"].pop("ignoreDifferences"),
+        lambda t: t["spec"]["ignoreDifferences"][0]["jqPathExpressions"].pop(),
+        lambda t: t["spec"]["ignoreDifferences"][0]["jqPathExpressions"].pop(0),
+        lambda t: t["spec"]["ignoreDifferences"].append({"kind": "Service", "jqPathExpressions": [".spec.selector"]}),
         lambda t: t["metadata"].pop("annotations"),
         lambda t: t["metadata"]["annotations"].update({"argocd.argoproj.io/manifest-generate-paths": "."}),
     ],
@@ -145,15 +173,53 @@ def test_project_applications_environments_and_namespaces_name_the_same_places(p
     assert template["project"] == project["metadata"]["name"]
     platform = documents(ROOT / "gitops" / "platform")
     assert {d["metadata"]["name"] for d in of_kind(platform, "Namespace")} >= set(namespaces.values())
-    allowed = {(k["group"], k["kind"]) for k in project["spec"]["namespaceResourceWhitelist"]}
-    for manifests in rendered.values():
-        used = {(d["apiVersion"].rpartition("/")[0], d["kind"]) for d in manifests}
-        assert used <= allowed
 
 
-def test_every_namespace_enforces_the_restricted_standard_in_a_pinned_version():
-    for namespace in of_kind(documents(ROOT / "gitops" / "platform"), "Namespace"):
-        labels = namespace["metadata"]["labels"]
-        for mode in ("enforce", "audit", "warn"):
-            assert labels[f"pod-security.kubernetes.io/{mode}"] == "restricted"
-            assert labels[f"pod-security.kubernetes.io/{mode}-version"].startswith("v1.")
+def kinds(manifests):
+    return {(document["apiVersion"].rpartition("/")[0], document["kind"]) for document in manifests}
+
+
+def test_the_project_allows_every_kind_that_some_environment_may_have_and_no_other(project):
+    allowed = {(kind["group"], kind["kind"]) for kind in project["spec"]["namespaceResourceWhitelist"]}
+    assert allowed == set().union(*(kinds(rendered(variant)) for variant in ALL))
+
+
+def settings(argocd, name):
+    return next(one for one in of_kind(argocd, "ConfigMap") if one["metadata"]["name"] == name)["data"]
+
+
+def test_a_pod_inside_a_rollout_is_compared_as_a_pod(argocd):
+    """Else cpu: 1000m and "1" are drift."""
+    known = settings(argocd, "argocd-cm")["resource.customizations.knownTypeFields.argoproj.io_Rollout"]
+    assert yaml.safe_load(known) == [{"field": "spec.template.spec", "type": "core/v1/PodSpec"}]
+
+
+def test_a_sync_that_hangs_ends(argocd):
+    parameters = settings(argocd, "argocd-cmd-params-cm")
+    assert 0 < int(parameters["controller.sync.timeout.seconds"]) <= 1800
+    assert "controller.diff.server.side" not in parameters
+
+
+def test_argo_cds_own_config_maps_keep_the_labels_that_it_finds_them_by(argocd):
+    for one in of_kind(argocd, "ConfigMap"):
+        assert one["metadata"]["labels"]["app.kubernetes.io/part-of"] == "argocd"
+
+
+def test_an_application_subscribes_to_what_is_configured_and_to_all_of_it(argocd, applications):
+    config = settings(argocd, "argocd-notifications-cm")
+    annotations = applications["spec"]["template"]["metadata"]["annotations"]
+    subscribed = {key.removeprefix(ADDRESSED) for key in annotations if key.startswith(ADDRESSED)}
+    triggers = {key.removeprefix("trigger.") for key in config if key.startswith("trigger.")}
+    services = {key.removeprefix("service.") for key in config if key.startswith("service.")}
+    assert subscribed == {f"{trigger}.{service}" for trigger in triggers for service in services}
+    sent = {
+        name for trigger in triggers for one in yaml.safe_load(config[f"trigger.{trigger}"]) for name in one["send"]
+    }
+    assert sent == {key.removeprefix("template.") for key in config if key.startswith("template.")}
+
+
+def test_no_notification_makes_a_deployment_that_wants_to_be_the_newest(argocd):
+    """GitHub merges the branch into a deployment's commit unless autoMerge is off: a revert's predecessor would fail."""
+    for key, text in settings(argocd, "argocd-notifications-cm").items():
+        if key.startswith("template."):
+            assert yaml.safe_load(text)["github"].get("deployment", {"autoMerge": False})["autoMerge"] is False
