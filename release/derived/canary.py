@@ -42,7 +42,8 @@ def by_pods(budgets: Budgets) -> list[str]:
     steps = []
     for weight in budgets.canary.weights:
         new, old = pods(budgets.replicas, weight)
-        said = f"# at {budgets.replicas} replicas: {new} new beside {old}, {new / (new + old):.0%} of the requests"
+        share = f"{new / (new + old):.0%} of the requests"
+        said = f"# of at least {budgets.replicas}: {new} new beside {old} old, {share}"
         steps += [f"{said}\n- setWeight: {weight}", *_look(budgets.canary)]
     return steps
 
