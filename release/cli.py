@@ -113,10 +113,9 @@ def _render(options: argparse.Namespace) -> int:
         print(render.manifests(options.repository, options.environment), end="")
         return 0
     found = render.stale(options.repository) if options.check else render.write(options.repository)
+    said = "is not what the budgets say; run `make render` and commit it" if options.check else "put right"
     for path in found:
-        print(
-            f"{path}: {'is not what the budgets say; run `make render` and commit it' if options.check else 'put right'}"
-        )
+        print(f"{path}: {said}")
     if not found:
         print(f"gitops/ says what {render.BUDGETS} says")
     return STALE if options.check and found else 0
