@@ -16,6 +16,12 @@ def silent(key):
     return lambda manifests: rollout(manifests)["metadata"]["annotations"].pop(key)
 
 
+def greedy(manifests):
+    """A Service for everything that is part of the same."""
+    label = "app.kubernetes.io/part-of"
+    of("Service", "model", lambda d: d["spec"].update(selector={label: d["metadata"]["labels"][label]}))(manifests)
+
+
 MIRROR = "rules.0.filters.0.requestMirror."
 
 BREAKS: Breaks = {
@@ -54,7 +60,7 @@ BREAKS: Breaks = {
         route("rules.0.filters", None),
         without("Deployment"),
         service("model-shadow", "selector", {"app.kubernetes.io/name": "model"}),
-        service("model", "selector", {"app.kubernetes.io/part-of": "late-arrivals"}),
+        greedy,
         of("Deployment", "model-shadow", at("spec.template.metadata.labels", {"app.kubernetes.io/name": "model"})),
     ),
 }

@@ -39,12 +39,12 @@ def nothing_is_written_but_tmp(rendered):
             elif volume.get("secret", {}).get("defaultMode", 0o440) != 0o440:
                 yield f"the secret in volume {name} can be read by more than the pod's group"
         for mount in (mount for one in pod["containers"] for mount in one.get("volumeMounts", [])):
-            is_secret = "secret" in volumes.get(mount["name"], {})
-            if is_secret and (mount.get("readOnly") is not True or not mount["mountPath"].startswith(CREDENTIALS)):
+            credential = "secret" in volumes.get(mount["name"], {})
+            if credential and (mount.get("readOnly") is not True or not mount["mountPath"].startswith(CREDENTIALS)):
                 yield f"{mount['mountPath']} is not a folder below {CREDENTIALS} that can only be read"
-            if is_secret and "subPath" in mount:
+            if credential and "subPath" in mount:
                 yield f"{mount['mountPath']} would never see another secret"
-            if not is_secret and mount["mountPath"] != "/tmp":
+            if not credential and mount["mountPath"] != "/tmp":
                 yield f"{mount['mountPath']} is mounted"
 
 
