@@ -1,5 +1,9 @@
 """Steps and times: what the budgets say is what the Rollout does, and the times add up to those in docs/delivery.md."""
 
+import copy
+import shutil
+import subprocess
+
 import pytest
 import yaml
 
@@ -7,7 +11,9 @@ from release import derived
 from release.derived import analysis, canary
 from tests.gitops.budgeted import IDENTITY, budgeted
 from tests.gitops.manifests import ENVIRONMENTS, rollout
-from tests.gitops.variants import Variant, rendered
+from tests.gitops.variants import ALL, FULL, Variant, rendered
+
+EVERY_STRATEGY = [*FULL, *(variant for variant in ALL if not variant.extras)]
 
 QUICK = {
     "canary__weights": (50,),
@@ -148,6 +154,37 @@ def test_the_version_before_stays_while_the_new_one_is_observed(environment):
         analysis.OBSERVED,
         analysis.FLOOR,
     ]
+
+
+LINT = ["kubectl-argo-rollouts", "lint", "-f"]
+
+
+@pytest.fixture
+def lint(tmp_path):
+    """What `kubectl argo rollouts lint`, which has the controller's own validation, says of manifests; nothing when well."""
+    if not shutil.which(LINT[0]):
+        pytest.skip(f"{LINT[0]} is not on PATH: the controller's own validation is not run")
+
+    def lint(manifests):
+        (tmp_path / "manifests.yaml").write_text(yaml.safe_dump_all(manifests))
+        done = subprocess.run([*LINT, str(tmp_path / "manifests.yaml")], capture_output=True, text=True, check=False)
+        return done.stdout + done.stderr if done.returncode else ""
+
+    return lint
+
+
+@pytest.mark.parametrize("variant", EVERY_STRATEGY, ids=str)
+def test_argo_rollouts_itself_finds_nothing_wrong(lint, variant):
+    assert lint(rendered(variant)) == ""
+
+
+def test_argo_rollouts_itself_finds_what_is_wrong(lint):
+    manifests = copy.deepcopy(rendered(Variant("production", "canary")))
+    rollout(manifests)["spec"]["strategy"]["canary"]["steps"][0]["setWeight"] = 200
+    assert "setWeight" in lint(manifests)
+    manifests = copy.deepcopy(rendered(Variant("production", "canary")))
+    rollout(manifests)["spec"]["strategy"]["canary"]["steps"].insert(0, {"setHeaderRoute": {"name": "x"}})
+    assert lint(manifests)  # without a router there is no such step
 
 
 def test_whoever_may_go_on_by_weight_is_stopped_by_any_metric():
