@@ -153,6 +153,35 @@ def test_what_somebody_edits_by_hand_in_a_generated_file_is_seen_and_put_back(gi
     assert render.stale(gitops) == []
 
 
+def test_what_nothing_generates_is_seen_and_removed(gitops):
+    """What was derived once, and is not any more, would go on being applied."""
+    left = gitops / "gitops/envs/staging/derived/analysis/left-over.yaml"
+    left.write_text("kind: AnalysisTemplate\n")
+    assert render.stale(gitops) == [left]
+    assert render.write(gitops) == [left]
+    assert not left.exists()
+    assert render.stale(gitops) == []
+
+
+def test_every_derived_file_says_that_it_is(gitops):
+    for path, text in render.derived(gitops).items():
+        assert "edit that file, not this one" in text.splitlines()[0], path
+        assert text.endswith("\n")
+        assert not re.search(r"[ \t]$", text, re.MULTILINE), path
+
+
+def test_derived_files_repeat_whose_the_environment_is(gitops):
+    """Nothing in code says it: a generated repository renders its own."""
+    edit(gitops / "gitops/envs/staging/kustomization.yaml", "namespace: ", "namespace: another-")
+    edit(gitops / "gitops/base/kustomization.yaml", "owner: ", "owner: other-")
+    render.write(gitops)
+    template = (gitops / "gitops/envs/staging/derived/analysis/slo.yaml").read_text()
+    assert "    owner: other-" in template
+    assert set(re.findall(r'namespace="([^"]*)"', template)) == {
+        yaml.safe_load((gitops / "gitops/envs/staging/kustomization.yaml").read_text())["namespace"]
+    }
+
+
 def test_draining_and_the_grace_period_come_from_one_block(gitops):
     edit(gitops / BUDGETS, "in_flight_seconds: 10", "in_flight_seconds: 40")
     render.write(gitops)
@@ -199,6 +228,14 @@ def _wrong_budget(root):
     edit(root / BUDGETS, "endpoint_lag_seconds: 5", "endpoint_lag_seconds: soon")
 
 
+def _nobody_s(root):
+    edit(root / "gitops/base/kustomization.yaml", "owner: ", "owned: ")
+
+
+def _no_namespace(root):
+    edit(root / "gitops/envs/staging/kustomization.yaml", "namespace: ", "name: ")
+
+
 def _unknown_environment(root):
     shutil.copytree(root / "gitops/envs/staging", root / "gitops/envs/qa")
 
@@ -210,6 +247,8 @@ def _unknown_environment(root):
         (_no_budgets, "budgets.yml: "),
         (_wrong_budget, "drain.endpoint_lag_seconds: Expected `int`"),
         (_unknown_environment, "environments.qa: is not there"),
+        (_nobody_s, "gitops/base/kustomization.yaml: labels: owner is missing"),
+        (_no_namespace, "gitops/envs/staging/kustomization.yaml: namespace: is missing"),
     ],
 )
 def test_what_cannot_be_derived_is_one_line(gitops, capsys, damage, reason):
