@@ -19,6 +19,9 @@ from release.derived.text import HEADER, component, indented, metadata
 CANARY, STABLE = "canary-hash", "stable-hash"
 SLO, OBSERVED, SHIFT, FLOOR, SEEN = "slo", "slo-observed", "prediction-shift", "traffic-floor", "seen"
 BUDGETED_ERRORS = 10  # a burn rate is judged from so many requests on that this many errors would be in the budget
+# Argo Rollouts refuses a Rollout whose analysis between the steps has no count ("runs indefinitely"), first deployment
+# included: years of measurements, after which it would be a failure.
+FOREVER = 10_000_000
 RETRY_SECONDS = 10  # the controller's own interval after a measurement that could not be made
 PREDICTIONS = "ml_prediction_grid_total"  # in bins that every version has
 SMALLEST_SHARE = 0.001  # of a bin that one side has and the other has not
@@ -134,6 +137,7 @@ def floor(budgets: Budgets, scope: Scope) -> tuple[Metric, ...]:
             about=f"it has answered {budgets.canary.minimum_requests} requests; -1: Prometheus does not see it at all",
             query=f"{_asked(new, '')}\nor 0 * count({new.of('ml_model_info')})\nor vector(-1)",
             condition=f"result[0] >= {budgets.canary.minimum_requests}",
+            count=FOREVER,
             failures=-1,
             successes=1,
         ),
@@ -148,6 +152,7 @@ def seen(scope: Scope) -> tuple[Metric, ...]:
             about="Prometheus scrapes it: what cannot be seen is not switched to",
             query=f"count({_version(scope, CANARY).of('ml_model_info')})\nor vector(0)",
             condition="result[0] >= 1",
+            count=FOREVER,
             failures=-1,
             successes=1,
         ),

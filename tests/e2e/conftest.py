@@ -6,10 +6,10 @@ import pytest
 
 from release import kustomize
 from tests.e2e import settings
-from tests.e2e.cluster import connected, kubectl, wait
+from tests.e2e.cluster import connected, wait
 from tests.e2e.figures import Figures
 from tests.e2e.forge import Forge
-from tests.e2e.images import Images
+from tests.e2e.images import EVERYTHING, Images
 from tests.e2e.repository import Repository
 from tests.e2e.site import Site, scratch
 from tests.e2e.versions import questions
@@ -30,14 +30,14 @@ def site(figures):
         pytest.exit(f"e2e: {line}", returncode=2)
     said = settings.read()
     images = Images(ROOT, said.bundle, said.builder, said.base)
-    images.make()
+    images.make(said.versions or EVERYTHING)
     repository = Repository.clone(ROOT, scratch(ROOT), said.host)
     with repository.served(said.host), connected() as cluster:
         repository.settle(said.pull, measured=cluster.ask("apis/metrics.k8s.io") is not None)
         made = Site(said, cluster, repository, images)
         made.clear()
         made.install()
-        figures.machine({"cluster": kubectl("version").stdout.strip().splitlines(), "load_per_second": said.rate})
+        figures.machine({"cluster": made.described(), "load_per_second": said.rate})
         yield made
         made.load.stop()
 

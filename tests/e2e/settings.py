@@ -35,6 +35,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     base: str = ""
     builder: str = "auto"
     rate: float = 210.0
+    versions: tuple[str, ...] = ()  # the versions that the picked scenarios need; else all
 
 
 def missing() -> str:
@@ -62,5 +63,6 @@ def read() -> Settings:
         bundle=os.environ.get("BUNDLE", ""),
         builder=os.environ.get("BUILDER", "") or "auto",
         rate=float(os.environ.get("E2E_RATE", "") or 210),
+        versions=tuple(os.environ.get("E2E_VERSIONS", "").split()),
         **said,
     )

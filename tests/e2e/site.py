@@ -42,6 +42,15 @@ class Site:
 
     # --- the platform
 
+    def described(self) -> list[str]:
+        """The cluster, in words."""
+        nodes = self.cluster.ask("api/v1/nodes")["items"]
+        said = [f"Kubernetes {self.cluster.ask('version')['gitVersion']}, {len(nodes)} node(s)"]
+        for node in nodes:
+            info, capacity = node["status"]["nodeInfo"], node["status"]["capacity"]
+            said.append(f"{capacity['cpu']} cores, {capacity['memory']}, {info['containerRuntimeVersion']}")
+        return said
+
     @property
     def applications(self) -> str:
         """The name of the ApplicationSet, which an application's name begins with."""
