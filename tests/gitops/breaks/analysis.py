@@ -2,7 +2,7 @@
 
 import copy
 
-from tests.gitops.breaks.changes import CANARY, Breaks, metric, of, on
+from tests.gitops.breaks.changes import BLUEGREEN, CANARY, Breaks, metric, of, on
 from tests.gitops.manifests import server
 
 
@@ -49,4 +49,8 @@ BREAKS: Breaks = {
         of("AnalysisTemplate", "slo", twice),
         metric("slo", name="prediction-shift"),
     ),
+    "an_analysis_that_is_waited_for_ends": [
+        *on(CANARY, metric("traffic-floor", count=None)),
+        *on(BLUEGREEN, metric("seen", count=None), metric("slo-observed", count=None)),
+    ],
 }

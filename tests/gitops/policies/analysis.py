@@ -2,7 +2,7 @@
 
 import re
 
-from tests.gitops.manifests import of_kind, server
+from tests.gitops.manifests import of_kind, rollout, server
 from tests.gitops.policies.registry import canary, policy, steps
 
 
@@ -74,3 +74,15 @@ def templates_that_run_together_can_be_merged(rendered):
         ]
         if len(names) != len(set(names)):
             yield f"two metrics of one name in one run: {sorted(names)}"
+
+
+@policy
+def an_analysis_that_is_waited_for_ends(rendered):
+    """Argo Rollouts refuses the whole Rollout otherwise; only what runs beside the steps may go on for ever."""
+    blue = rollout(rendered)["spec"].get("strategy", {}).get("blueGreen", {})
+    uses = [step["analysis"] for step in steps(rendered) if "analysis" in step]
+    uses += [blue[field] for field in ("prePromotionAnalysis", "postPromotionAnalysis") if field in blue]
+    waited = {template["templateName"] for use in uses for template in use["templates"]}
+    for template, metric in metrics(rendered):
+        if template in waited and "interval" in metric and "count" not in metric:
+            yield f"{template}/{metric['name']}: measured for ever, and waited for"
