@@ -9,7 +9,7 @@ import time
 import urllib.error
 import urllib.parse
 import urllib.request
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
@@ -21,6 +21,7 @@ from msgspec import Struct
 from bench.monitoring import rendered
 
 PATIENCE_SECONDS = 30
+LABEL_VALUES = re.compile(r"label_values\((.*), (\w+)\)")
 
 
 class Target(Struct, frozen=True):
@@ -100,17 +101,17 @@ def running(
 
 
 @contextlib.contextmanager
-def page(pages: Mapping[str, str]) -> Iterator[str]:
-    """A server of texts, as /metrics of something that does not run here; `pages` may change meanwhile. Its address."""
+def page(text: Callable[[], str]) -> Iterator[str]:
+    """A server of one text, as /metrics of something that does not run here. Its address."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            text = pages[self.path].encode()
+            body = text().encode()
             self.send_response(200)
             self.send_header("Content-Type", "text/plain; version=0.0.4")
-            self.send_header("Content-Length", str(len(text)))
+            self.send_header("Content-Length", str(len(body)))
             self.end_headers()
-            self.wfile.write(text)
+            self.wfile.write(body)
 
         def log_message(self, *arguments: object) -> None:
             pass
@@ -130,6 +131,16 @@ def filled(query: str, choices: Mapping[str, str], window: str) -> str:
     """A dashboard's query as Grafana would send it: `choices` of its variables, `window` for its rate interval."""
     text = query.replace("$__rate_interval", window)
     return re.sub(r"\$(\w+)", lambda name: choices[name[1]], text)
+
+
+def choices(board: Mapping[str, Any], watching: Prometheus) -> dict[str, str]:
+    """What a viewer may choose on a dashboard: for each variable all of its values, as one expression."""
+    found = {}
+    for variable in board["templating"]["list"]:
+        if variable["type"] == "query" and (asked := LABEL_VALUES.fullmatch(variable["query"]["query"])):
+            values = watching.ask(f"label/{asked[2]}/values", **{"match[]": asked[1]})
+            found[variable["name"]] = "|".join(re.escape(value).replace("\\", "\\\\") for value in values)
+    return found
 
 
 def _ready(url: str, process: subprocess.Popen, log: Path) -> None:

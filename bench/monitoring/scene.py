@@ -2,9 +2,10 @@
 
 import contextlib
 import http.client
+import re
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from threading import Event, Thread
 
@@ -28,11 +29,11 @@ class Traffic(Struct, frozen=True, kw_only=True):
 
 
 class Scene(Struct, frozen=True):
-    """What goes on. `controller` is the page of the Argo Rollouts controller, for the namespace that is watched."""
+    """What goes on. `controller` gives the page of the Argo Rollouts controller, as it is now."""
 
     stable: Traffic
     canary: Traffic
-    controller: str
+    controller: Callable[[], str]
 
 
 @contextlib.contextmanager
@@ -45,8 +46,8 @@ def playing(scene: Scene, monitoring: Monitoring, folder: Path, every: str = "1s
         enter = stack.enter_context
         # Two workers and a shadow, and one process: all that a server can export.
         stable = enter(_server(first.path, folder / "stable.log", "--workers", "2", "--shadow", str(second.path)))
-        canary = enter(_server(second.path, folder / "canary.log"))
-        controller = enter(prometheus.page({"/metrics": scene.controller}))
+        canary = enter(_server(second.path, folder / "canary.log", "--maximum-connections", "1"))
+        controller = enter(prometheus.page(lambda: _moved(scene.controller(), monitoring.namespace)))
         targets = [
             _target(monitoring.namespace, f"model-{hash_}-{pod}", hash_, server)
             for hash_, pod, server in ((STABLE, "x7k2p", stable), (CANARY, "m4q9z", canary))
@@ -58,6 +59,7 @@ def playing(scene: Scene, monitoring: Monitoring, folder: Path, every: str = "1s
             Thread(target=_ask, args=(server.port, traffic, number, stop))
             for number, (server, traffic) in enumerate(((stable, scene.stable), (canary, scene.canary)))
         ]
+        threads.append(Thread(target=_crowd, args=(canary.port, stop)))
         for thread in threads:
             thread.start()
         try:
@@ -66,6 +68,11 @@ def playing(scene: Scene, monitoring: Monitoring, folder: Path, every: str = "1s
             stop.set()
             for thread in threads:
                 thread.join()
+
+
+def _moved(page: str, namespace: str) -> str:
+    """The page as it would be of a Rollout in this namespace."""
+    return re.sub(r'namespace="[^"]*"', f'namespace="{namespace}"', page)
 
 
 class _Server(Struct, frozen=True):
@@ -110,3 +117,13 @@ def _ask(port: int, traffic: Traffic, seed: int, stop: Event) -> None:
         connection.request("POST", f"/v2/models/{moody.NAME}/{path}", body)
         connection.getresponse().read()
     connection.close()
+
+
+def _crowd(port: int, stop: Event) -> None:
+    """Be one connection too many, every half second: 503, too_many_connections."""
+    while not stop.wait(0.5):
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+        with contextlib.suppress(OSError):  # the end of a connection that was never wanted
+            connection.request("GET", "/v2")
+            connection.getresponse().read()
+        connection.close()

@@ -18,6 +18,7 @@ def model(budgets: Budgets, scope: Scope) -> Dashboard:
     differing = shown.total("ml_shadow_rows_total", WINDOW, 'outcome="differing"')
     compared = shown.total("ml_shadow_rows_total", WINDOW, 'outcome="compared"')
     apart = f"histogram_quantile(0.95, {shown.total('ml_shadow_difference_bucket', WINDOW, by='le')})"
+    took = f"histogram_quantile(0.95, {shown.total('ml_shadow_duration_seconds_bucket', WINDOW, by='le')})"
     what = (
         Panel(
             title="What is served",
@@ -147,7 +148,21 @@ def model(budgets: Budgets, scope: Scope) -> Dashboard:
                 Query(shown.total("ml_shadow_requests_total", WINDOW, by="outcome"), "{{outcome}}"),
                 Query(f"sum({shown.of('ml_shadow_up')})", "shadows that are up"),
                 Query(f"sum({shown.of('ml_shadow_refused')})", "shadows that were refused"),
+                Query(f"sum(increase({shown.of('ml_shadow_restarts_total')}[1h]))", "restarts within an hour"),
             ),
+        ),
+        Panel(
+            title="Time of the shadow's calls",
+            about="95 of 100 take no longer; compare with the model's own (dashboard service, Time by stage).",
+            queries=(Query(took, "p95"),),
+            unit="s",
+        ),
+        Panel(
+            title="What the shadow serves",
+            about="The digest of its bundle.",
+            queries=(Query(f"count by (digest) ({shown.of('ml_shadow_info')})", "{{digest}}"),),
+            kind="table",
+            width=16,
         ),
     )
     return Dashboard(

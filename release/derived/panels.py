@@ -75,11 +75,6 @@ def text(dashboard: Dashboard, namespace: str, tags: tuple[str, ...]) -> str:
     return json.dumps(_document(dashboard, namespace, tags), indent=1, sort_keys=True, ensure_ascii=False) + "\n"
 
 
-def uid(namespace: str, name: str) -> str:
-    """A dashboard's address: at most 40 characters, of which the namespace's last ones say the environment."""
-    return f"{namespace[-(39 - len(name)) :].lstrip('-')}-{name}"
-
-
 def _document(dashboard: Dashboard, namespace: str, tags: tuple[str, ...]) -> dict[str, object]:
     source = {
         "label": "Prometheus",
@@ -87,6 +82,8 @@ def _document(dashboard: Dashboard, namespace: str, tags: tuple[str, ...]) -> di
         "query": "prometheus",
         "type": "datasource",
     }
+    # No `uid`: it may have 40 characters, and what tells models and environments apart has more. Grafana gives one, and
+    # finds a dashboard again by its file; dashboards find each other by tag.
     return {
         "annotations": {"list": []},
         "description": dashboard.about,
@@ -101,7 +98,6 @@ def _document(dashboard: Dashboard, namespace: str, tags: tuple[str, ...]) -> di
         "time": {"from": "now-6h", "to": "now"},
         "timezone": "utc",
         "title": f"{namespace}: {dashboard.name}",
-        "uid": uid(namespace, dashboard.name),
         "version": 1,
     }
 

@@ -2,6 +2,7 @@
 
 from contracts.budgets import Budgets
 from release.derived import drift, promql
+from release.derived.analysis import PREDICTIONS
 from release.derived.panels import BY_VERSION, CHOSEN, WINDOW, Dashboard, Panel, Query, Row, versions
 from release.derived.promql import Scope
 from release.derived.quantities import number
@@ -14,6 +15,8 @@ def rollout(budgets: Budgets, scope: Scope) -> Dashboard:
     requests = promql.requests(scope, WINDOW, by="version")
     bad = scope.total("ml_inference_requests_total", WINDOW, promql.ASKED, promql.BAD, by="version")
     replicas = "rollout_info_replicas_"
+    grid = scope.total(PREDICTIONS, WINDOW, by="version, output, bin")
+    side_by_side = f"{grid} / on (version, output) group_left sum by (version, output) ({grid}) > 0"
     controller = (
         Panel(
             title="Phase",
@@ -93,6 +96,13 @@ def rollout(budgets: Budgets, scope: Scope) -> Dashboard:
             about="Stability index against each version's own training data.",
             queries=(Query(scope.of(f"ml_prediction:psi_{drift.WINDOW}"), "{{output}} ({{version}})"),),
             limit=budgets.drift.psi,
+        ),
+        Panel(
+            title="Predictions beside each other",
+            about="In bins that every version has, as the analysis compares them; a bin's name is its upper edge.",
+            queries=(Query(side_by_side, "{{bin}} ({{version}})"),),
+            kind="bargauge",
+            unit="percentunit",
         ),
         Panel(
             title="Requests by ReplicaSet",

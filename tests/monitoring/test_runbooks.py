@@ -34,7 +34,7 @@ def test_a_summary_is_one_line_that_names_the_environment(monitoring):
 
 
 def test_no_page_is_left_without_its_alert(production):
-    assert {file for file in FOLDER.glob("*.md")} == {page(rule) for rule in production.alerts}
+    assert set(FOLDER.glob("*.md")) == {page(rule) for rule in production.alerts}
 
 
 @pytest.mark.parametrize("name", NAMES)
