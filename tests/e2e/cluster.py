@@ -51,7 +51,7 @@ class Cluster:
             raise AssertionError(f"{method} {path}: {error.code}: {error.read().decode()[:400]}") from error
         except OSError as error:
             raise Unreachable(f"{method} {path}: {error}") from error
-        return json.loads(text) if text[:1] == b"{" else text.decode()
+        return json.loads(text) if answer.headers.get_content_type() == "application/json" else text.decode()
 
     def get(self, kind: str, namespace: str, name: str) -> dict[str, Any] | None:
         """One object, or None where it is not."""
@@ -66,16 +66,6 @@ class Cluster:
         """Merge a change into an object."""
         path = f"{RESOURCES[kind].format(namespace)}/{name}"
         self.ask(path, "PATCH", change, "application/merge-patch+json")
-
-    def logs(self, namespace: str, pod: str) -> str:
-        """What a pod's container wrote."""
-        path = f"api/v1/namespaces/{namespace}/pods/{pod}/log"
-        request = urllib.request.Request(f"{self.address}/{path}")
-        try:
-            with urllib.request.urlopen(request, timeout=30) as answer:
-                return answer.read().decode()
-        except OSError as error:
-            raise Unreachable(str(error)) from error
 
 
 def kubectl(*arguments: str, data: str | None = None, check: bool = True) -> subprocess.CompletedProcess[str]:

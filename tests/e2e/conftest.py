@@ -31,12 +31,15 @@ def site(figures):
     said = settings.read()
     images = Images(ROOT, said.bundle, said.builder, said.base)
     images.make(said.versions or EVERYTHING)
-    repository = Repository.clone(ROOT, scratch(ROOT), said.host)
+    place = scratch(ROOT, said.keep)
+    kept = place.is_dir()
+    repository = Repository.at(place, said.host) if kept else Repository.clone(ROOT, place, said.host)
     with repository.served(said.host), connected() as cluster:
-        repository.settle(said.pull, measured=cluster.ask("apis/metrics.k8s.io") is not None)
         made = Site(said, cluster, repository, images)
-        made.clear()
-        made.install()
+        if not kept:
+            repository.settle(said.pull, measured=cluster.ask("apis/metrics.k8s.io") is not None)
+            made.clear()
+            made.install()
         figures.machine({"cluster": made.described(), "load_per_second": said.rate})
         yield made
         made.load.stop()

@@ -9,7 +9,7 @@ from typing import Any
 from msgspec import Struct
 
 from tests.e2e.cluster import Cluster, Unreachable, kubectl, wait
-from tests.e2e.traffic import SETTLED
+from tests.e2e.traffic import PORT, SETTLED
 
 ROOT = Path(__file__).resolve().parents[2]
 POD = "load"
@@ -81,10 +81,12 @@ class Load:
 
     def __init__(self, cluster: Cluster, namespace: str, names: dict[str, str]) -> None:
         self.cluster, self.namespace, self.names = cluster, namespace, names
+        self.seconds: list[dict[str, Any]] = []  # what it has told so far
 
     def start(self, image: str, host: str, port: int, rate: float, questions: dict[str, Any]) -> None:
         """Ask the address from now on, until `stop`; the pod is the server's image with another command."""
         self.stop()
+        self.seconds.clear()
         keys = {name.replace("/", "--"): name for name in FILES}
         data = {key: (ROOT / name).read_text() for key, name in keys.items()}
         data["questions.json"] = json.dumps(questions, separators=(",", ":"))
@@ -130,9 +132,9 @@ class Load:
         """Everything that was due until a moment, once it has ended."""
 
         def seconds() -> list[dict[str, Any]]:
-            text = self.cluster.logs(self.namespace, POD)
-            found = [json.loads(line) for line in text.splitlines() if line.startswith("{") and line.endswith("}")]
-            return found if found and found[-1]["t"] + 1 >= until else []
+            text = self.cluster.ask(f"api/v1/namespaces/{self.namespace}/pods/{POD}:{PORT}/proxy/{len(self.seconds)}")
+            self.seconds += [json.loads(line) for line in (text or "").splitlines()]
+            return list(self.seconds) if self.seconds and self.seconds[-1]["t"] + 1 >= until else []
 
         time.sleep(max(0.0, until + SETTLED + 1 - time.time()))
         return Counts(seconds=wait(f"what was asked until {until:.0f}", seconds, 60), names=self.names)
@@ -147,5 +149,5 @@ class Load:
         except Unreachable:
             return False
         phase = ((pod or {}).get("status") or {}).get("phase")
-        assert phase not in ("Failed", "Succeeded"), f"the load's pod: {self.cluster.logs(self.namespace, POD)[-800:]}"
+        assert phase not in ("Failed", "Succeeded"), "the load's pod has ended; its log says why"
         return phase == "Running"

@@ -2,7 +2,6 @@
 
 import os
 import re
-import shutil
 import subprocess
 import sys
 import time
@@ -74,13 +73,17 @@ class Repository:
         self.root, self.origin, self.url = root, origin, url
 
     @classmethod
+    def at(cls, folder: Path, host: str) -> "Repository":
+        """The one in a folder; `host` is where pods reach its origin."""
+        origin = folder / "origin.git"
+        return cls(folder / "repository", origin, f"git://{host}/origin.git" if host else f"file://{origin}")
+
+    @classmethod
     def clone(cls, source: Path, folder: Path, host: str) -> "Repository":
-        """What `source` has committed, in a clone with an origin of its own; `host` is where pods reach the origin."""
-        shutil.rmtree(folder, ignore_errors=True)
+        """What `source` has committed, in a clone with an origin of its own."""
+        made = cls.at(folder, host)
+        root, origin = made.root, made.origin
         folder.mkdir(parents=True)
-        root, origin = folder / "repository", folder / "origin.git"
-        url = f"git://{host}/origin.git" if host else f"file://{origin}"
-        made = cls(root, origin, url)
         subprocess.run(["git", "clone", "-q", "--no-hardlinks", str(source), str(root)], check=True)
         for key, value in (
             ("user.name", "platform"),

@@ -36,6 +36,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     builder: str = "auto"
     rate: float = 210.0
     versions: tuple[str, ...] = ()  # the versions that the picked scenarios need; else all
+    keep: bool = False  # go on with what the run before left
 
 
 def missing() -> str:
@@ -63,6 +64,7 @@ def read() -> Settings:
         bundle=os.environ.get("BUNDLE", ""),
         builder=os.environ.get("BUILDER", "") or "auto",
         rate=float(os.environ.get("E2E_RATE", "") or 210),
+        keep=bool(os.environ.get("E2E_KEEP")),
         versions=tuple(os.environ.get("E2E_VERSIONS", "").split()),
         **said,
     )

@@ -2,6 +2,7 @@
 
 import calendar
 import json
+import shutil
 import subprocess
 import threading
 import time
@@ -320,6 +321,10 @@ def _seconds(text: str) -> float:
     return calendar.timegm(time.strptime(text, "%Y-%m-%dT%H:%M:%SZ"))
 
 
-def scratch(root: Path) -> Path:
-    """Where a run works."""
-    return root / "data/e2e/site"
+def scratch(root: Path, keep: bool) -> Path:
+    """Where a run works: another place each time, since Argo CD remembers for minutes what lay under an address."""
+    place = root / "data/e2e/site"
+    if keep and (last := sorted(place.glob("*/origin.git"))):
+        return last[-1].parent
+    shutil.rmtree(place, ignore_errors=True)
+    return place / time.strftime("%H%M%S", time.gmtime())

@@ -2,8 +2,8 @@
 
     python -m tests.e2e.traffic HOST PORT RATE QUESTIONS
 
-Runs in a pod made of the server's own image, until it is ended. A line of JSON for each second, once nothing of it is
-open any more: how many answers each bundle's digest gave with which status, what was lost and why, and what answer did
+Runs in a pod made of the server's own image, until it is ended. Has a line of JSON for each second, once nothing of it is
+open any more, and gives all from the nth on to who asks PORT for /n: how many answers each bundle's digest gave with which status, what was lost and why, and what answer did
 not name exactly one digest. A request belongs to the second in which it was due.
 """
 
@@ -22,6 +22,7 @@ from bench.load import LOST, WRONG, Due, Load, Question, run
 PATIENCE = 5.0  # seconds that an answer may take
 SETTLED = 7  # seconds after which everything that was due has ended
 DIGESTS = re.compile(rb"\r\nx-bundle-digest: *(sha256:[0-9a-f]{64})")
+PORT = 8090  # the counts are asked for there: reading logs takes an API server that finds its nodes by name
 SHOWN = 12  # hex digits that name a digest in what is written
 
 
@@ -40,6 +41,7 @@ class Counting(Load):
     def __init__(self, host: str, port: int, questions: list[Question]) -> None:
         super().__init__(port, questions, patience=PATIENCE, fresh=True, host=host)
         self.counted: defaultdict[int, Second] = defaultdict(Second)
+        self.lines: list[str] = []
 
     def answered(self, due: Due, head: bytes, body: bytes, more: int) -> None:
         second = self.counted[self._number(due)]
@@ -91,7 +93,16 @@ class Counting(Load):
         if latencies:
             line["p50"], line["p99"] = (round(latencies[int(len(latencies) * q)] * 1000, 1) for q in (0.5, 0.99))
         line["stall"], self.tally.stall = round(self.tally.stall, 3), 0.0
-        print(json.dumps(line), flush=True)
+        self.lines.append(json.dumps(line))
+
+    async def tell(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Answer one request for the counts."""
+        head = await reader.readuntil(b"\r\n\r\n")
+        number = int(head.split()[1].rpartition(b"/")[2] or 0)
+        body = "\n".join(self.lines[number:]).encode()
+        writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\nconnection: close\r\n\r\n" % len(body) + body)
+        await writer.drain()
+        writer.close()
 
 
 def pool(said: dict[str, Any]) -> list[Question]:
@@ -121,7 +132,9 @@ def main(host: str, port: str, rate: str, questions: str) -> None:
     asked = pool(json.loads(Path(questions).read_text()))
 
     async def scene() -> None:
-        await Counting(host, int(port), asked).steadily(float(rate))
+        load = Counting(host, int(port), asked)
+        async with await asyncio.start_server(load.tell, "0.0.0.0", PORT):
+            await load.steadily(float(rate))
 
     run(scene)
 
