@@ -51,8 +51,7 @@ def _firing(monitoring: Monitoring, case: Case) -> dict[str, list[float]]:
     begun, end = CLEAN_HOURS * 3600, (CLEAN_HOURS + case.looked_hours) * 3600
     times = range(begun, end, STEP)
     with tempfile.TemporaryDirectory(prefix="detection-") as folder:
-        own = [group for group in monitoring.groups if "-objectives" in group["name"]]
-        rules = Monitoring(monitoring.namespace, tuple(own), {})
+        rules = monitoring.only(ALERT)
         rendered.write(rules, Path(folder) / "rules.yml")
         test = {
             "interval": f"{STEP}s",
@@ -66,7 +65,7 @@ def _firing(monitoring: Monitoring, case: Case) -> dict[str, list[float]]:
                 for time in times
             ],
         }
-        order = [group["name"] for group in own]
+        order = [group["name"] for group in rules.groups]
         document = {
             "rule_files": ["rules.yml"],
             "evaluation_interval": f"{STEP}s",

@@ -59,7 +59,7 @@ def _panel(axes: Axes, panel: Mapping[str, Any], watching: Prometheus, choices: 
     for target in panel["targets"]:
         query = prometheus.filled(target["expr"], choices, seen.window)
         step = (seen.end - seen.begin) / POINTS
-        series = watching.over(query, seen.begin, seen.end, step)
+        series = watching.over(query, seen.begin, seen.end, step) if target["range"] else _now(watching, query)
         found += [(_legend(target["legendFormat"], each["metric"]), each) for each in series]
     if not found:
         axes.text(0.5, 0.5, "no data", ha="center", va="center", color="grey", fontsize=8)
@@ -74,6 +74,14 @@ def _panel(axes: Axes, panel: Mapping[str, Any], watching: Prometheus, choices: 
         _bars(axes, found, limit)
     else:
         _lines(axes, found, limit, panel["fieldConfig"]["defaults"])
+
+
+def _highest(series: dict) -> float:
+    return max((value for _, text in series["values"] if math.isfinite(value := float(text))), default=math.nan)
+
+
+def _now(watching: Prometheus, query: str) -> list[dict]:
+    return [each | {"values": [each["value"]]} for each in watching.now(query)]
 
 
 def _lines(axes: Axes, found: list[tuple[str, dict]], limit: float | None, defaults: Mapping[str, Any]) -> None:
@@ -92,7 +100,10 @@ def _lines(axes: Axes, found: list[tuple[str, dict]], limit: float | None, defau
             axes.plot(times_, [float(value) for _, value in each["values"]], linewidth=1, label=name)
     if limit is not None and not stacked:
         axes.axhline(limit, color="red", linestyle="--", linewidth=0.8)
-    axes.set_ylim(bottom=0 if "min" in defaults else None)
+    if "min" in defaults:
+        highest = max((top for _, each in found if math.isfinite(top := _highest(each))), default=0.0)
+        stack = axes.dataLim.y1 if stacked else highest
+        axes.set_ylim(0, 1.2 * max(stack, limit if limit is not None and not stacked else 0.0) or 1.0)
     axes.xaxis.set_major_formatter(DateFormatter("%M:%S"))
     unit = defaults["unit"]
     axes.yaxis.set_major_formatter(
@@ -112,6 +123,8 @@ def _bars(axes: Axes, found: list[tuple[str, dict]], limit: float | None) -> Non
     if limit is not None:
         axes.axvline(limit, color="red", linestyle="--", linewidth=0.8)
     axes.tick_params(axis="y", labelsize=5)
+    place = axes.get_position()  # names of bins are long
+    axes.set_position((place.x0 + 0.06, place.y0, place.width - 0.06, place.height))
 
 
 def _words(axes: Axes, found: list[tuple[str, dict]], unit: str, kind: str) -> None:

@@ -11,7 +11,6 @@ from msgspec import Struct
 from contracts.errors import InputError
 
 ROOT = Path(__file__).resolve().parents[2]
-KEYS = ("alert", "record")
 
 
 class Monitoring(Struct, frozen=True):
@@ -20,6 +19,17 @@ class Monitoring(Struct, frozen=True):
     namespace: str
     groups: tuple[dict[str, Any], ...]
     dashboards: dict[str, dict[str, Any]]
+
+    def only(self, alert: str) -> "Monitoring":
+        """The groups that an alert needs, in their order: its own, and those that record what it looks at."""
+        names = {rule["record"]: group["name"] for group in self.groups for rule in group["rules"] if "record" in rule}
+        kept: set[str] = set()
+        wanted = {group["name"] for group in self.groups if any(r.get("alert") == alert for r in group["rules"])}
+        while wanted - kept:
+            kept |= wanted
+            texts = [rule["expr"] for group in self.groups if group["name"] in kept for rule in group["rules"]]
+            wanted = kept | {group for record, group in names.items() if any(f"{record}{{" in text for text in texts)}
+        return Monitoring(self.namespace, tuple(group for group in self.groups if group["name"] in kept), {})
 
     @property
     def alerts(self) -> list[dict[str, Any]]:

@@ -70,7 +70,7 @@ def model(budgets: Budgets, scope: Scope) -> Dashboard:
         Panel(
             title="Share by bin, now",
             about=f"Of the features chosen above, over {window}; a bin's name is its upper edge, or its category.",
-            queries=(Query(shown.of(f"ml_feature_bin:share_{window}", chosen), "{{feature}} {{bin}}"),),
+            queries=(Query(shown.of(f"ml_feature_bin:share_{window}", chosen), "{{feature}} {{bin}} ({{version}})"),),
             kind="bargauge",
             unit="percentunit",
             width=12,
@@ -79,7 +79,7 @@ def model(budgets: Budgets, scope: Scope) -> Dashboard:
         Panel(
             title="Share by bin, in training",
             about="Of the same features.",
-            queries=(Query(shown.of("ml_feature_bin:share_in_training", chosen), "{{feature}} {{bin}}"),),
+            queries=(Query(shown.of("ml_feature_bin:share_in_training", chosen), "{{feature}} {{bin}} ({{version}})"),),
             kind="bargauge",
             unit="percentunit",
             width=12,

@@ -88,17 +88,20 @@ def rollout(budgets: Budgets, scope: Scope) -> Dashboard:
         ),
         Panel(
             title="Pods by version",
+            width=6,
             about="Those that Prometheus reaches.",
             queries=(Query(f"count by (version) ({scope.of('ml_model_info')})", BY_VERSION),),
         ),
         Panel(
             title="Predictions that moved, by version",
+            width=6,
             about="Stability index against each version's own training data.",
             queries=(Query(scope.of(f"ml_prediction:psi_{drift.WINDOW}"), "{{output}} ({{version}})"),),
             limit=budgets.drift.psi,
         ),
         Panel(
             title="Predictions beside each other",
+            width=6,
             about="In bins that every version has, as the analysis compares them; a bin's name is its upper edge.",
             queries=(Query(side_by_side, "{{bin}} ({{version}})"),),
             kind="bargauge",
@@ -106,6 +109,7 @@ def rollout(budgets: Budgets, scope: Scope) -> Dashboard:
         ),
         Panel(
             title="Requests by ReplicaSet",
+            width=6,
             about="By pod template hash, as the analysis counts them.",
             queries=(Query(promql.requests(scope, WINDOW, by=HASH), f"{{{{{HASH}}}}}"),),
             unit="reqps",
@@ -128,7 +132,7 @@ def cost(budgets: Budgets, scope: Scope) -> Dashboard:
         Panel(
             title="A month, if it goes on like this",
             about=f"At the rate of the last day; the budget is {money.monthly_budget:g} {money.currency}.",
-            queries=(Query(scope.of("ml:cost:per_month")),),
+            queries=(Query(scope.of("ml:cost:per_month"), "a month"),),
             kind="stat",
             unit=f"currency{money.currency}",
             limit=money.monthly_budget,
@@ -141,18 +145,20 @@ def cost(budgets: Budgets, scope: Scope) -> Dashboard:
         ),
         Panel(
             title="A million predictions",
-            about="What they cost at the traffic of the last hour.",
-            queries=(Query(f"{an_hour} / on () ({promql.predictions(scope, '1h')} * 3600) * 1e6", "a million"),),
+            about="What they cost at this traffic: the busier, the cheaper.",
+            queries=(Query(f"{an_hour} / on () ({promql.predictions(scope, WINDOW)} * 3600) * 1e6", "a million"),),
             unit=f"currency{money.currency}",
         ),
         Panel(
             title="Replicas",
+            width=6,
             about=f"Between {budgets.replicas} and {scaling.maximum_replicas}.",
             queries=(Query(replicas, "replicas"),),
             limit=scaling.maximum_replicas,
         ),
         Panel(
             title="Requests for each replica",
+            width=6,
             about=f"{scaling.requests_per_second_per_replica:g} a second are planned.",
             queries=(Query(f"{promql.requests(scope, WINDOW)} / on () group_right {replicas}", "a replica"),),
             unit="reqps",
@@ -160,6 +166,7 @@ def cost(budgets: Budgets, scope: Scope) -> Dashboard:
         ),
         Panel(
             title="Processor time that is used",
+            width=6,
             about="Of what is paid for; the rest waits for a burst.",
             queries=(Query(f"avg({promql.cpu(scope, WINDOW, cores)})", "used"),),
             unit="percentunit",
@@ -167,6 +174,7 @@ def cost(budgets: Budgets, scope: Scope) -> Dashboard:
         ),
         Panel(
             title="Predictions",
+            width=6,
             about="Rows that went through the model, by version.",
             queries=(Query(shown.total("ml_inference_batch_size_sum", WINDOW, by="version"), BY_VERSION),),
             unit="reqps",

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from contracts.budgets import Budgets
 from release.derived import promql
-from release.derived.analysis import FLOOR
+from release.derived.analysis import FLOOR, SEEN
 from release.derived.promql import Scope
 from release.derived.rules import SETTLING, TICKET, Alert
 
@@ -62,8 +62,8 @@ def alerts(budgets: Budgets, scope: Scope) -> Iterator[Alert]:
 
 
 def _floor(scope: Scope) -> str:
-    """The traffic floor is being waited for."""
-    matchers = f'metric="{FLOOR}"', 'phase="Running"'
+    """The traffic floor is being waited for, or that Prometheus sees the new version at all."""
+    matchers = f'metric=~"{FLOOR}|{SEEN}"', 'phase="Running"'
     return f"max by (namespace) ({scope.of('analysis_run_metric_phase', *matchers)})"
 
 

@@ -71,24 +71,28 @@ def service(budgets: Budgets, scope: Scope) -> Dashboard:
     answers = (
         Panel(
             title="Answers by status",
+            width=6,
             about="Of all routes, health and metadata too.",
             queries=(Query(shown.total("ml_inference_requests_total", WINDOW, by="code"), "{{code}}"),),
             unit="reqps",
         ),
         Panel(
             title="Refused",
+            width=6,
             about="By the problem's code (docs/serving.md, Errors).",
             queries=(Query(shown.total("ml_inference_rejected_total", WINDOW, by="reason"), "{{reason}}"),),
             unit="reqps",
         ),
         Panel(
             title="Time by stage",
+            width=6,
             about="Of one call of the model: reading the request, the model, writing the answer.",
             queries=(Query(f"{stages} / {calls}", "{{stage}}"),),
             unit="s",
         ),
         Panel(
             title="Together in one call of the model",
+            width=6,
             about="Requests and rows of a batch, on average: the busier, the larger.",
             queries=tuple(
                 Query(f"{shown.total(f'{name}_sum', WINDOW)} / {shown.total(f'{name}_count', WINDOW)}", legend)
@@ -99,7 +103,7 @@ def service(budgets: Budgets, scope: Scope) -> Dashboard:
     pods = (
         Panel(
             title="Pods",
-            about="Those that Prometheus reaches, and requests for which Kubernetes has pods that are available.",
+            about="Those that Prometheus reaches; the line is the most that there may be.",
             queries=(Query(scope.of("ml:replicas:count"), "scraped"),),
             limit=scaling.maximum_replicas,
         ),

@@ -26,6 +26,6 @@ def production():
 
 
 @pytest.fixture(scope="session", params=ENVIRONMENTS)
-def monitoring(request):
+def seen(request):
     """What is rendered, for each environment."""
     return rendered.read(request.param)

@@ -234,7 +234,8 @@ def firing(needs, production, tmp_path):
     needs("promtool")
 
     def firing(alert, series, expected, evaluated="1m"):
-        file = rendered.write(production, tmp_path / "rules.yml")
+        rules = production.only(alert)
+        file = rendered.write(rules, tmp_path / "rules.yml")
         tests = [
             {
                 "interval": "1m",
@@ -252,7 +253,7 @@ def firing(needs, production, tmp_path):
         document = {
             "rule_files": [file.name],
             "evaluation_interval": evaluated,
-            "group_eval_order": [group["name"] for group in production.groups],
+            "group_eval_order": [group["name"] for group in rules.groups],
             "tests": tests,
         }
         (tmp_path / "test.yml").write_text(json.dumps(document))

@@ -16,19 +16,19 @@ def page(rule):
     return ROOT / rule["annotations"]["runbook_url"].partition("/blob/")[2].partition("/")[2]
 
 
-def test_every_alert_has_a_severity_an_owner_and_a_page(monitoring):
-    for rule in monitoring.alerts:
+def test_every_alert_has_a_severity_an_owner_and_a_page(seen):
+    for rule in seen.alerts:
         assert rule["labels"]["severity"] in {"page", "ticket"}
         assert rule["labels"]["owner"]
-        assert rule["labels"]["namespace"] == monitoring.namespace
+        assert rule["labels"]["namespace"] == seen.namespace
         assert rule["annotations"]["runbook_url"].startswith("https://")
         assert page(rule).is_file(), rule["alert"]
 
 
-def test_a_summary_is_one_line_that_names_the_environment(monitoring):
-    for rule in monitoring.alerts:
+def test_a_summary_is_one_line_that_names_the_environment(seen):
+    for rule in seen.alerts:
         summary = rule["annotations"]["summary"]
-        assert summary.startswith(f"{monitoring.namespace}: ")
+        assert summary.startswith(f"{seen.namespace}: ")
         assert "\n" not in summary
         assert len(summary) < 160
 
