@@ -16,7 +16,7 @@ from bench.monitoring.prometheus import Prometheus, Target
 from bench.monitoring.rendered import Monitoring
 from bench.reliability import processes
 
-STABLE, CANARY = "6f5d8c9b4c", "7c9f6d5b88"  # pod template hashes, as they look
+STABLE, CANARY = "5kxz8wqn4m", "7vjh9tsp6r"  # pod template hashes, as they look
 
 
 class Traffic(Struct, frozen=True, kw_only=True):
