@@ -34,7 +34,11 @@ def release():
     """A Rollout of staging as it is while a release runs."""
     found = json.loads(json.dumps(rollout(rendered(Variant("staging", "canary")))))
     found["metadata"].setdefault("annotations", {})["rollout.argoproj.io/revision"] = "3"
-    found["status"] = {"currentPodHash": "6d5f", "currentStepIndex": 1}
+    found["status"] = {
+        "currentPodHash": "6d5f",
+        "currentStepIndex": 1,
+        "pauseConditions": [{"reason": "CanaryPauseStep"}],
+    }
     return found
 
 
@@ -93,6 +97,16 @@ def canary(**fields):
     return lambda document: document["spec"]["strategy"].update(canary=fields)
 
 
+def running(change):
+    """The same, before it pauses or after it has gone on: a condition is held against every change of a Rollout."""
+
+    def both(document):
+        change(document)
+        del document["status"]["pauseConditions"]
+
+    return both
+
+
 def bluegreen(**fields):
     return lambda document: document["spec"].update(strategy={"blueGreen": fields})
 
@@ -108,6 +122,9 @@ def bluegreen(**fields):
         (bluegreen(autoPromotionEnabled=False), True),
         (bluegreen(autoPromotionEnabled=True), False),
         (bluegreen(), False),
+        (running(canary(steps=[{"setWeight": 5}, {"pause": {}}])), False),
+        (running(bluegreen(autoPromotionEnabled=False)), False),
+        (lambda document: document.update(status={}), False),
     ],
 )
 def test_only_a_pause_that_does_not_end_by_itself_is_told(program, change, told):
