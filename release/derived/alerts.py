@@ -51,7 +51,7 @@ def cost(budgets: Budgets, scope: Scope) -> Iterator[Alert]:
         expression=f"{scope.of('ml:cost:per_month')} > {budgets.cost.monthly_budget:g}",
         hold="1h",
         severity=TICKET,
-        summary=f"at the rate of the last day a month costs {{{{ $value | humanize }}}} {budgets.cost.currency}",
+        summary=f"at the rate of the last day a month costs {{{{ $value | printf `%.0f` }}}} {budgets.cost.currency}",
         description=(
             f"The budget is {budgets.cost.monthly_budget:g} {budgets.cost.currency}, at "
             f"{budgets.cost.replica_hour:g} for an hour of one replica ({BUDGETS}, `cost`)."
@@ -85,7 +85,7 @@ def model(budgets: Budgets, scope: Scope) -> Iterator[Alert]:
             f"or\nsum by (pod) (resets({scope.of('process_cpu_seconds_total', MODEL_POD)}[30m])) > 2"
         ),
         severity=TICKET,
-        summary="{{ $labels.pod }} was started again {{ $value | humanize }} times within half an hour",
+        summary="{{ $labels.pod }} was started again {{ $value | printf `%.0f` }} times within half an hour",
         description="A worker that died, or the whole container: a counter that begins anew tells.",
     )
     yield Alert(
@@ -117,7 +117,7 @@ def saturation(budgets: Budgets, scope: Scope) -> Iterator[Alert]:
         expression=f"{scope.total('ml_inference_rejected_total', '5m', promql.REFUSED, by='reason')} > 0",
         hold="5m",
         severity=TICKET,
-        summary="{{ $value | humanize }} requests a second are refused: {{ $labels.reason }}",
+        summary="{{ $value | printf `%.1f` }} requests a second are refused: {{ $labels.reason }}",
         description="A queue, the connections or a deadline are at their limit; clients get 503 or 504.",
     )
     yield Alert(
@@ -141,7 +141,7 @@ def saturation(budgets: Budgets, scope: Scope) -> Iterator[Alert]:
         expression=f"avg({scope.of('ml_inference_inflight')}) > {scaling.inflight_per_replica}",
         hold=SETTLING,
         severity=TICKET,
-        summary="{{ $value | humanize }} requests are in flight in a replica, on average",
+        summary="{{ $value | printf `%.1f` }} requests are in flight in a replica, on average",
         description=f"Planned are {scaling.inflight_per_replica}, and adding replicas has not helped, or could not.",
     )
     yield Alert(

@@ -55,7 +55,7 @@ def alerts(budgets: Budgets, scope: Scope) -> Iterator[Alert]:
             ),
             hold="1h",
             severity=TICKET,
-            summary=f"{subject} moved for version {{{{ $labels.version }}}}: index {{{{ $value | humanize }}}}",
+            summary=f"{subject} moved for version {{{{ $labels.version }}}}: index {{{{ $value | printf `%.2f` }}}}",
             description=(
                 f"Over {WINDOW}, against the training data; more than {budgets.drift.psi:g} is a shift. "
                 f"Below {budgets.drift.minimum_rows} rows nothing is judged."

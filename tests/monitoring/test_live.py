@@ -140,3 +140,12 @@ def test_what_the_server_exports_is_looked_at(watched, production):
     exported = {name for name in watched.ask("label/__name__/values") if re.match(r"(ml|process)_\w+$", name)}
     parts = re.compile(r"_(bucket|sum|count)$")
     assert {parts.sub("", name) for name in exported} - {parts.sub("", name) for name in used} == set()
+
+
+def test_what_is_said_of_an_alert_is_a_sentence(watched):
+    """A template that cannot be expanded says so in the text, and nowhere else."""
+    said = [alert["annotations"] for alert in watched.ask("alerts")["alerts"]]
+    assert {"ModelOld", "FeatureDrift"} & {alert["labels"]["alertname"] for alert in watched.ask("alerts")["alerts"]}
+    for annotations in said:
+        for text in annotations.values():
+            assert not re.search(r"error expanding|\{\{|%!|<no value>", text), text
