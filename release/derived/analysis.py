@@ -22,6 +22,7 @@ BUDGETED_ERRORS = 10  # a burn rate is judged from so many requests on that this
 # Argo Rollouts refuses a Rollout whose analysis between the steps has no count ("runs indefinitely"), first deployment
 # included: years of measurements, after which it would be a failure.
 FOREVER = 10_000_000
+PILED_UP = 4  # times the requests in flight at which the autoscaler adds replicas: beyond that they are not answered
 RETRY_SECONDS = 10  # the controller's own interval after a measurement that could not be made
 PREDICTIONS = "ml_prediction_grid_total"  # in bins that every version has
 SMALLEST_SHARE = 0.001  # of a bin that one side has and the other has not
@@ -61,6 +62,7 @@ def slo(budgets: Budgets, scope: Scope, count: int) -> tuple[Metric, ...]:
     buckets = new.of("ml_inference_duration_seconds_bucket")
     allowed = 1 - service.availability
     enough = math.ceil(BUDGETED_ERRORS / allowed)
+    piled_up = PILED_UP * budgets.scaling.inflight_per_replica
     every = {"delay": canary.initial_delay_seconds, "failures": canary.failure_limit, "count": count}
     return (
         Metric(
@@ -87,6 +89,13 @@ def slo(budgets: Budgets, scope: Scope, count: int) -> tuple[Metric, ...]:
                 0,
             ),
             condition=f"result[0] <= {service.latency_p99_ms / 1000:g}",
+            **every,
+        ),
+        Metric(
+            name="in-flight",
+            about=f"at most {piled_up} requests in flight in a pod, on average: what hangs gives no answers to judge",
+            query=f"max(avg_over_time({new.of('ml_inference_inflight')}{window}))\nor vector(0)",
+            condition=f"result[0] <= {piled_up}",
             **every,
         ),
         Metric(

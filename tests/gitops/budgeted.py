@@ -28,7 +28,12 @@ def budgeted(**changes) -> Budgets:
             progress_deadline_seconds=600,
         ),
     )
-    promised = {"service__availability": 0.999, "service__latency_p99_ms": 100, "drift__minimum_rows": 500}
+    promised = {
+        "service__availability": 0.999,
+        "service__latency_p99_ms": 100,
+        "drift__minimum_rows": 500,
+        "scaling__inflight_per_replica": 8,
+    }
     observed = {"blue_green__observe_seconds": 300, "blue_green__keep_seconds": 900, "monitoring__scrape_seconds": 15}
     for place, value in (promised | observed | changes).items():
         section, _, key = place.partition("__")

@@ -81,7 +81,7 @@ def ask(folder, query, given, at):
 
 
 HEALTHY = [info(), answers("0+10x80"), answers("0+0x80", "500"), *durations((8, 2, 0, 0, 0, 0))]
-QUIET = {"success-rate": 1, "latency-p99": 0, "error-budget-burn": 0, "prediction-shift": 0}
+QUIET = {"success-rate": 1, "latency-p99": 0, "in-flight": 0, "error-budget-burn": 0, "prediction-shift": 0}
 EVEN, LATE, ONE = (10, 10, 10, 10), (1, 4, 15, 20), (0, 40, 0, 0)
 MOVED = sum((late - even) / 40 * math.log(late / even) for late, even in zip(LATE, EVEN, strict=True))
 # story -> (series, at which second, what each metric then is)
@@ -162,6 +162,17 @@ STORIES = {
         300,
         {"latency-p99": 10},
     ),
+    "it hangs: asked, and hardly ever answers": (
+        [info(), answers("0+1x80"), series("ml_inference_inflight", "250x80")],
+        300,
+        {"success-rate": 1, "latency-p99": 0, "in-flight": 250, "traffic-floor": 20},
+    ),
+    "one of two pods hangs": (
+        [series("ml_inference_inflight", "2x80"), series("ml_inference_inflight", "60x80", NEW | {"pod": "new-2"})],
+        300,
+        {"in-flight": 60},
+    ),
+    "a burst is no hang": ([series("ml_inference_inflight", "1x15 100 1x60")], 300, {"in-flight": 107 / 8}),
     "it bleeds slowly: no window is bad, all in all it is": (
         [info(), answers("0+996x80"), answers("0+4x80", "500")],
         300,
