@@ -28,6 +28,11 @@ def table(head: tuple[str, ...], rows: list[tuple[Any, ...]]) -> str:
     return "\n".join("| " + " | ".join("–" if cell is None else str(cell) for cell in line) + " |" for line in lines)
 
 
+def seconds(found: dict[str, Any], name: str) -> str | None:
+    """A time, where it was taken."""
+    return None if found.get(name) is None else f"{found[name]:g} s"
+
+
 def promotions(found: dict[str, Any]) -> str:
     """Scenario b."""
     total = found["total"]
@@ -61,16 +66,17 @@ def bad(found: dict[str, dict[str, Any]]) -> str:
                 name,
                 failed,
                 f"{each['told_to_abort_s']:g} s",
-                None if each["served_to_abort_s"] is None else f"{each['served_to_abort_s']:g} s",
+                seconds(each, "served_to_abort_s"),
                 f"{each['answers_of_the_bad_version']:,} of {total['requests']:,}",
                 f"{each['abort_to_notification_s']:g} s",
                 f"{each['rollback_s']:g} s",
+                seconds(each, "told_to_reverted_s"),
                 f"{each['told_to_healthy_s']:g} s",
                 total["lost"],
             )
         )
     head = ("version", "metric", "told → abort", "served → abort", "answers it gave", "abort → notification")
-    return table((*head, "`release rollback`", "told → Healthy", "lost"), rows)
+    return table((*head, "`release rollback`", "told → as git says", "told → Healthy", "lost"), rows)
 
 
 def others(document: dict[str, Any]) -> str:
