@@ -1,7 +1,6 @@
 """Kedro's `run`, with our manners: what the user can mend is one line and exit code 2, a bug keeps its trace."""
 
 import os
-import signal
 import traceback
 from pathlib import Path
 from typing import Any, NoReturn
@@ -16,6 +15,7 @@ from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
 from contracts.errors import InputError
+from pipelines.interruption import Interruption
 
 PACKAGE = Path(__file__).parent
 BY_KEDRO = (ValueError, KeyError, DatasetError, MissingConfigException, OmegaConfBaseException, YAMLError)
@@ -29,15 +29,17 @@ class Run(click.Command):
     def invoke(self, context: click.Context) -> Any:
         if isinstance(context.obj, ProjectMetadata):
             os.chdir(context.obj.project_path)  # relative paths in conf/ are meant from here
-        told_to_stop = stop_on_signals()
+        interruption = Interruption()
         try:
             return super().invoke(context)
         except click.ClickException:
             raise
         except KeyboardInterrupt:
+            interruption.taken()
             stop()
         except Exception as error:
-            if told_to_stop:  # DuckDB makes an error of its own of an interruption
+            interruption.taken()
+            if interruption.came:  # DuckDB makes an error of its own of an interruption
                 stop()
             line = one_line(error)
             if line is None:
@@ -87,19 +89,6 @@ def _ours(error: BaseException) -> bool:
     frames = [frame for link in chain(error) for frame, _ in traceback.walk_tb(link.__traceback__)]
     files = {Path(frame.f_code.co_filename) for frame in frames}
     return any(PACKAGE in file.parents and file.name not in SCAFFOLD for file in files)
-
-
-def stop_on_signals() -> list[int]:
-    """Make Ctrl-C and SIGTERM an interruption; gives a list that is empty until one of them came."""
-    came: list[int] = []
-
-    def interrupt(number: int, frame: Any) -> None:
-        came.append(number)
-        raise KeyboardInterrupt
-
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, interrupt)
-    return came
 
 
 def stop() -> NoReturn:

@@ -21,6 +21,7 @@ from kedro.io import AbstractDataset
 from kedro_datasets.ibis import FileDataset
 
 from contracts.errors import InputError
+from pipelines.interruption import interruptible
 from pipelines.parameters import Section, convert
 
 ROW_GROUP = 65_536  # rows; what a reader has to hold at least
@@ -127,6 +128,7 @@ def connection(dataset: FileDataset) -> ibis.BaseBackend:
     backend = dataset.connection
     if spill := backend.settings["temp_directory"]:
         Path(spill).mkdir(parents=True, exist_ok=True)
+    interruptible(backend.con)
     return backend
 
 

@@ -7,6 +7,8 @@ from contextlib import contextmanager
 import duckdb
 from pyarrow import dataset as ds
 
+from pipelines.interruption import interruptible
+
 
 @contextmanager
 def opened(splits: Mapping[str, ds.Dataset]) -> Iterator[duckdb.DuckDBPyConnection]:
@@ -14,6 +16,7 @@ def opened(splits: Mapping[str, ds.Dataset]) -> Iterator[duckdb.DuckDBPyConnecti
     with tempfile.TemporaryDirectory() as spill:
         limits: dict[str, str] = getattr(splits, "duckdb", {})  # as the dataset of the splits gives them
         connection = duckdb.connect(config={"temp_directory": spill, **limits})
+        interruptible(connection)
         try:
             for name, split in splits.items():
                 if isinstance(split, ds.FileSystemDataset):

@@ -97,18 +97,26 @@ def test_the_environment_of_another_clone_can_be_named(monkeypatch: pytest.Monke
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("swallowed", [False, True], ids=["", "the first one is swallowed"])
 def test_an_interruption_is_one_line_and_leaves_no_half_written_file(
-    root: Path, tmp_path: Path, number: signal.Signals
+    root: Path, tmp_path: Path, number: signal.Signals, swallowed: bool
 ) -> None:
     (tmp_path / "table.parquet").write_bytes(b"before")
+    told = (
+        "os.kill(os.getpid(), {0}); time.sleep(5)"
+        if swallowed
+        else "threading.Timer(1, os.kill, (os.getpid(), {0})).start()"
+    )
     code = f"""
-import click, ibis, os, pathlib, signal, threading
+import click, contextlib, ibis, os, pandas, pathlib, signal, threading, time
 from pipelines import cli
 from pipelines.datasets import ParquetTable
 def work():
     table = ParquetTable(filepath={str(tmp_path / "table.parquet")!r}, connection={{"backend": "duckdb"}})
-    threading.Timer(1, os.kill, (os.getpid(), {number.value})).start()
-    table.save(table.connection.sql("SELECT max(hash(a.range + b.range)) AS x FROM range(1000000) a, range(1000000) b"))
+    query = table.connection.sql("SELECT max(hash(a.range + b.range)) AS x FROM range(1000000) a, range(1000000) b")
+    with contextlib.suppress(KeyboardInterrupt):
+        {told.format(number.value)}
+    table.save(query)
 cli.Run(name="run", callback=work).main([])
 """
     done = subprocess.run(
