@@ -214,6 +214,10 @@ QUIET = {
             model_pod("process_cpu_seconds_total"): "0+6x200",
         },
     ),
+    "a controller that has to write again now and then": (
+        "RolloutBroken",
+        {own("rollout_reconcile_error", name="model"): "0+0.8x200"},
+    ),
     "another model's trouble is not ours": (
         "RolloutAborted",
         {phase("Abort").replace(NAMESPACE, "somebody-else"): "1x200"},
