@@ -42,7 +42,7 @@ def service(budgets: Budgets, scope: Scope) -> Dashboard:
         ),
         Panel(
             title="Requests that failed",
-            about="5xx, 429, and answers for which the model had no number.",
+            about="5xx, and answers for which the model had no number.",
             queries=(Query(failing, "failed"),),
             unit="percentunit",
             limit=promised.error_share,

@@ -17,7 +17,7 @@ SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 
 ROWS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 1024, 4096)
 REQUESTS = (1, 2, 4, 8, 16, 32, 64, 128)
 STAGES = ("decode", "infer", "encode")
-ANSWERED, EXPECTED = ("infer", "invocations"), (200, 429, 500, 503, 504)  # routes and statuses that are never absent
+ANSWERED, EXPECTED = ("infer", "invocations"), (200, 500, 503, 504)  # routes and statuses that are never absent
 BLAMELESS = ("no_finite_answer",)  # refusals that are never absent: the client has no part in them
 
 Families = Callable[[Mapping[str, str]], Iterable[Iterable[str]]]  # lines, for the labels of the model

@@ -28,7 +28,8 @@ def test_a_bad_version_is_sent_back_in_the_cluster_and_in_git(site, stable, load
     before = site.running(stable)
     line = site.repository.line(stable)
     with site.watched(stable) as watch:
-        told = site.deliver(stable, name)
+        # A run that goes on (E2E_KEEP) has had it taken back before.
+        told = site.deliver(stable, name, "--force", "--reason", "bad on purpose")
         digest = site.images.image(name)
         wait(f"{name} to be aborted", lambda: watch.first(lambda said: said.get("abort"), told), ABORTED_WITHIN)
         dispatch = wait("the notification, handled", lambda: forge.came(digest, told), 60)[0]
