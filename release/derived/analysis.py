@@ -138,13 +138,18 @@ def shift(budgets: Budgets, scope: Scope, count: int) -> tuple[Metric, ...]:
 
 
 def floor(budgets: Budgets, scope: Scope) -> tuple[Metric, ...]:
-    """Whether it has answered often enough to be judged; waits until it has, and no longer."""
+    """Whether it has given predictions enough to be judged by; waits until it has, and no longer.
+
+    What it refuses does not count: whoever takes nothing that clients send (a column more than they have) would else be
+    without any bad answer, and go on.
+    """
     new = _version(scope, CANARY)
+    given = new.of("ml_inference_requests_total", promql.ASKED, promql.GIVEN)
     return (
         Metric(
             name=FLOOR,
-            about=f"it has answered {budgets.canary.minimum_requests} requests; -1: Prometheus does not see it at all",
-            query=f"{_asked(new, '')}\nor 0 * count({new.of('ml_model_info')})\nor vector(-1)",
+            about=f"it has given {budgets.canary.minimum_requests} answers that are predictions; -1: Prometheus does not see it",
+            query=f"sum({given})\nor 0 * count({new.of('ml_model_info')})\nor vector(-1)",
             condition=f"result[0] >= {budgets.canary.minimum_requests}",
             count=FOREVER,
             failures=-1,

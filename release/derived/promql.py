@@ -8,6 +8,7 @@ from msgspec import Struct
 
 ASKED = 'route=~"infer|invocations"'  # what clients come for: predictions
 BAD = 'code=~"5.."'  # ours, 503 for more than we can take included; 429 is a client beyond the rate of its key
+GIVEN = 'code="200"'  # a prediction
 NO_NUMBER = 'reason="no_finite_answer"'  # the model had none: a 422, and not the client's fault
 REFUSED = 'reason=~"overloaded|too_many_connections|deadline_exceeded|not_ready"'
 MODEL_POD = 'rollouts_pod_template_hash!=""'

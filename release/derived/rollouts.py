@@ -80,7 +80,7 @@ def _waiting(budgets: Budgets, scope: Scope) -> Iterator[Alert]:
     undecided = scope.of("analysis_run_info", 'phase="Inconclusive"')
     requests, minutes = canary.minimum_requests, f"{canary.patience_minutes:g}"
     for reason, said, expression, seconds in (
-        ("traffic", f"not asked {requests} times in {minutes} minutes", _floor(scope), canary.patience_minutes * 60),
+        ("traffic", f"not {requests} predictions in {minutes} minutes", _floor(scope), canary.patience_minutes * 60),
         ("undecided", "its analysis could not decide", f"{paused} == 1\nand on (namespace)\n{undecided}", pauses),
         ("paused", "paused for longer than any of its steps", paused, longest + 900),
     ):
