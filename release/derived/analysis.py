@@ -148,7 +148,7 @@ def floor(budgets: Budgets, scope: Scope) -> tuple[Metric, ...]:
     return (
         Metric(
             name=FLOOR,
-            about=f"{budgets.canary.minimum_requests} of its answers were predictions; -1: Prometheus does not see it at all",
+            about=f"it has given {budgets.canary.minimum_requests} predictions; -1: Prometheus does not see it at all",
             query=f"sum({given})\nor 0 * count({new.of('ml_model_info')})\nor vector(-1)",
             condition=f"result[0] >= {budgets.canary.minimum_requests}",
             count=FOREVER,
