@@ -68,7 +68,7 @@ def bad(found: dict[str, dict[str, Any]]) -> str:
                 f"{each['told_to_abort_s']:g} s",
                 seconds(each, "served_to_abort_s"),
                 f"{each['answers_of_the_bad_version']:,} of {total['requests']:,}",
-                f"{each['abort_to_notification_s']:g} s",
+                f"{max(each['abort_to_notification_s'], 0.0):g} s",
                 f"{each['rollback_s']:g} s",
                 seconds(each, "told_to_reverted_s"),
                 f"{each['told_to_healthy_s']:g} s",

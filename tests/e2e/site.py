@@ -196,7 +196,7 @@ class Site:
         said = self.state(environment)
         found = next((name for name in self.images.pins if self.images.image(name) == said.get("image")), "")
         assert found, f"{environment}: runs a version that nobody here made: {said}"
-        assert self.runs(environment, found)(), f"{environment}: is not settled: {said}"
+        self.arrive(environment, found, 60)  # an autoscaler may just have brought a first version to its minimum
         return found
 
     def settled(self, environment: str, name: str) -> None:
@@ -284,8 +284,11 @@ class Site:
     def fault(self, what: str, there: bool) -> None:
         """Take a program away, or bring it back, by the command that this machine has for it."""
         command = (self.settings.start if there else self.settings.stop).split()
-        done = subprocess.run([*command, *([] if there else [what])], capture_output=True, text=True, check=False)
-        assert done.returncode == 0, f"{command} {what}: {done.stdout}{done.stderr}"
+        for _ in range(3):  # what is still on its way out cannot be started yet
+            done = subprocess.run([*command, what], capture_output=True, text=True, check=False)
+            if done.returncode == 0:
+                return
+        raise AssertionError(f"{command} {what}: {done.stdout}{done.stderr}")
 
 
 class Watch(threading.Thread):

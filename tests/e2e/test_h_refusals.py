@@ -114,11 +114,8 @@ def refusal(site, name):
     """What Argo CD says against an application, once it says something."""
     status = (site.cluster.get("application", ARGOCD, name) or {}).get("status", {})
     said = [each["message"] for each in status.get("conditions", []) if each["type"].endswith("Error")]
-    operation = status.get("operationState", {})
-    if operation.get("phase") in ("Failed", "Error"):
-        results = operation.get("syncResult", {}).get("resources", [])
-        said += [operation.get("message", ""), *(each.get("message", "") for each in results)]
-    return " ".join(said)
+    results = status.get("operationState", {}).get("syncResult", {}).get("resources", [])  # it goes on trying
+    return " ".join([*said, *(each.get("message", "") for each in results if each.get("status") == "SyncFailed")])
 
 
 def configuration(namespace):

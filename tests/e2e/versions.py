@@ -23,7 +23,7 @@ ERRORS, SLOW, SHIFTED, CRASHING, UNPULLABLE = "errors", "slow", "shifted", "cras
 NEVER_THERE = "unpullable-first"  # another one that is never pushed: an environment's first
 BAD = (ERRORS, SLOW, SHIFTED, CRASHING, UNPULLABLE, NEVER_THERE)
 ERROR_SHARE = 20  # one request in so many carries the mark that a version with errors cannot answer
-SLOW_SIDE = 540  # of the matrix that is multiplied in each call: some 5 ms of a core
+SLOW_SIDE = 700  # of the matrix that is multiplied in each call: some 10 ms of a core, of which a pod has a fifth
 CRASH_FLOATS = 400_000_000  # 1.6 GB, more than a pod may have
 PLAIN = "plain answer"
 
