@@ -43,12 +43,11 @@ BREAKS: Breaks = {
         job(image="busybox"),
         metric("slo", inconclusiveLimit=1, count=1),
     ),
-    "a_job_never_ends_what_watches_the_service": on(CANARY, job(beside=True)),
-    "templates_that_run_together_can_be_merged": on(
-        CANARY,
-        of("AnalysisTemplate", "slo", twice),
-        metric("slo", name="prediction-shift"),
-    ),
+    "a_job_never_ends_what_watches_the_service": [*on(CANARY, job(beside=True)), *on(BLUEGREEN, job())],
+    "templates_that_run_together_can_be_merged": [
+        *on(CANARY, of("AnalysisTemplate", "slo", twice), metric("slo", name="prediction-shift")),
+        *on(BLUEGREEN, metric("slo-observed", name="traffic-floor")),
+    ],
     "an_analysis_that_is_waited_for_ends": [
         *on(CANARY, metric("traffic-floor", count=None)),
         *on(BLUEGREEN, metric("seen", count=None), metric("slo-observed", count=None)),

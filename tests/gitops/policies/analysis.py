@@ -12,6 +12,13 @@ def metrics(rendered):
             yield template["metadata"]["name"], metric
 
 
+def waited_for(rendered):
+    """The analyses at whose end a release goes on: between steps, before and after a switch."""
+    blue = rollout(rendered)["spec"].get("strategy", {}).get("blueGreen", {})
+    found = [step["analysis"] for step in steps(rendered) if "analysis" in step]
+    return found + [blue[field] for field in ("prePromotionAnalysis", "postPromotionAnalysis") if field in blue]
+
+
 @policy
 def no_answer_is_an_error_and_no_number_is_not_a_verdict_by_chance(rendered):
     for template, metric in metrics(rendered):
@@ -51,11 +58,7 @@ def a_job_never_ends_what_watches_the_service(rendered):
     kinds: dict[str, set[str]] = {}
     for template, metric in metrics(rendered):
         kinds.setdefault(template, set()).update(metric["provider"])
-    lists = [
-        canary(rendered).get("analysis", {}),
-        *(step["analysis"] for step in steps(rendered) if "analysis" in step),
-    ]
-    for one in lists:
+    for one in [canary(rendered).get("analysis", {}), *waited_for(rendered)]:
         together = set().union(*(kinds.get(t["templateName"], set()) for t in one.get("templates", [])))
         if {"job", "prometheus"} <= together:
             yield "jobs and Prometheus in one run"
@@ -64,11 +67,7 @@ def a_job_never_ends_what_watches_the_service(rendered):
 @policy
 def templates_that_run_together_can_be_merged(rendered):
     found = {one["metadata"]["name"]: one["spec"] for one in of_kind(rendered, "AnalysisTemplate")}
-    lists = [
-        canary(rendered).get("analysis", {}),
-        *(step["analysis"] for step in steps(rendered) if "analysis" in step),
-    ]
-    for one in lists:
+    for one in [canary(rendered).get("analysis", {}), *waited_for(rendered)]:
         names = [
             m["name"] for t in one.get("templates", []) for m in found.get(t["templateName"], {}).get("metrics", [])
         ]
@@ -79,10 +78,7 @@ def templates_that_run_together_can_be_merged(rendered):
 @policy
 def an_analysis_that_is_waited_for_ends(rendered):
     """Argo Rollouts refuses the whole Rollout otherwise; only what runs beside the steps may go on for ever."""
-    blue = rollout(rendered)["spec"].get("strategy", {}).get("blueGreen", {})
-    uses = [step["analysis"] for step in steps(rendered) if "analysis" in step]
-    uses += [blue[field] for field in ("prePromotionAnalysis", "postPromotionAnalysis") if field in blue]
-    waited = {template["templateName"] for use in uses for template in use["templates"]}
+    waited = {template["templateName"] for use in waited_for(rendered) for template in use["templates"]}
     for template, metric in metrics(rendered):
         if template in waited and "interval" in metric and "count" not in metric:
             yield f"{template}/{metric['name']}: measured for ever, and waited for"
