@@ -54,6 +54,13 @@ def test_every_target_that_is_named_can_be_called(root, documents):
     assert unknown == []
 
 
+def test_a_plugin_of_kubectl_is_named_before_any_flag(documents):
+    """kubectl refuses it otherwise: "flags cannot be placed before plugin name"."""
+    assert [
+        path for path, text in documents.items() if re.search(r"\bkubectl -\S+ [^|;`\n]*\bargo rollouts\b", text)
+    ] == []
+
+
 def test_the_readme_says_the_two_commands_on_its_first_screen(root):
     first = (root / "README.md").read_text().splitlines()[:30]
     assert [line.split("#")[0].strip() for line in first if line.startswith("    make ")] == ["make demo", "make test"]
