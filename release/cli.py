@@ -2,8 +2,6 @@
 
 import argparse
 import sys
-from collections.abc import Callable
-from pathlib import Path
 
 import msgspec
 
@@ -11,20 +9,19 @@ from contracts import atomic
 from contracts import bundle as bundles
 from contracts.errors import InputError
 from release import container, dispatch, image, pin, promotion, render, rollback, running, sbom, unpack
+from release.arguments import Run, parser
 from release.forge import Delivery
 from release.git import Git
 from release.git_forge import GitForge
 from release.oci import Layout
 
-LAYOUT = Path("data/registry")
-REPORTS = Path("data/reports")
 STALE = 1
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Exit code 0: done, or nothing to do; 1: `render --check` found something stale; 2: refused, in one line."""
-    options = _parser().parse_args(arguments)
-    command: Callable[[argparse.Namespace], int] = options.command
+    options = parser(RUNS).parse_args(arguments)
+    command: Run = options.command
     try:
         return command(options)
     except InputError as error:
@@ -166,100 +163,12 @@ def _say(delivery: Delivery, forge: GitForge, options: argparse.Namespace) -> No
         print(f"to undo it: make rollback ENV={options.environment} ARGS=--merge")
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m release",
-        description="Images and their evidence, promotion and rollback through git, rendering of gitops/.",
-    )
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
-
-    def command(name: str, run: Callable[[argparse.Namespace], int], text: str) -> argparse.ArgumentParser:
-        added = commands.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".")
-        added.set_defaults(command=run, name=name)
-        added.add_argument(
-            "--repository", type=Path, default=Path(), metavar="DIR", help="the folder above gitops/ (default: here)"
-        )
-        return added
-
-    def layout(added: argparse.ArgumentParser) -> None:
-        added.add_argument(
-            "--layout", type=Path, default=LAYOUT, metavar="DIR", help=f"OCI layout folder (default: {LAYOUT})"
-        )
-
-    def forge(added: argparse.ArgumentParser) -> None:
-        added.add_argument("--target", default="main", help="the branch that decides what runs (default: main)")
-        added.add_argument(
-            "--remote", default="origin", help="where that branch lives, if it is there (default: origin)"
-        )
-        added.add_argument(
-            "--local", action="store_true", help="work on this repository alone, whatever remotes it has"
-        )
-
-    def change(added: argparse.ArgumentParser) -> None:
-        forge(added)
-        added.add_argument("--merge", action="store_true", help="merge the branch, too; without it, others look first")
-        added.add_argument("--reason", default="", metavar="TEXT", help="why; it stays in the commit")
-
-    name = {"metavar": "ENVIRONMENT", "help": "a folder in gitops/envs: staging, production"}
-    wanted = {"required": True, "metavar": "DIGEST", "help": "sha256:…, or tag@sha256:… as `image` prints it"}
-
-    added = command(
-        "image", _image, "build a bundle's image into an OCI layout, attach its reports, print what to promote"
-    )
-    added.add_argument(
-        "--builder",
-        default=container.NONE,
-        choices=(container.NONE, container.ANY, *container.ASK),
-        help="who builds serving/Dockerfile; none: code and bundle alone, without Python (default: none)",
-    )
-    added.add_argument("--base", default="", metavar="IMAGE", help="the base image (default: the Dockerfile's)")
-    added.add_argument("--grpc", action="store_true", help="with the packages of the gRPC front")
-    added.add_argument(
-        "--pip-conf", type=Path, metavar="FILE", help="where packages come from (default: what pip reads here)"
-    )
-    added.add_argument("--bundle", type=Path, required=True, metavar="DIR", help="the bundle's folder")
-    added.add_argument(
-        "--reports", type=Path, default=REPORTS, metavar="DIR", help=f"reports by bundle digest (default: {REPORTS})"
-    )
-    layout(added)
-
-    added = command("sbom", _sbom, "list what is in an image (SPDX, made by syft) and attach the list to it")
-    added.add_argument("--image", **wanted)  # type: ignore[arg-type]
-    added.add_argument("--again", action="store_true", help="make it anew, although the image has one")
-    added.add_argument("--to", type=Path, metavar="FILE", help="write it here, too")
-    layout(added)
-
-    added = command("promote", _promote, "put an image into an environment: one line, with the evidence for it")
-    added.add_argument("environment", **name)  # type: ignore[arg-type]
-    added.add_argument("--image", **wanted)  # type: ignore[arg-type]
-    added.add_argument("--force", action="store_true", help="release although a gate refuses; needs --reason")
-    layout(added)
-    change(added)
-
-    added = command("rollback", _rollback, "revert the last promotion of an environment")
-    added.add_argument("environment", nargs="?", **name)  # type: ignore[arg-type]
-    added.add_argument(
-        "--event",
-        type=Path,
-        metavar="FILE",
-        help="in place of an environment: what the cluster's notification says was aborted, as JSON; -: standard input",
-    )
-    change(added)
-
-    added = command(
-        "render", _render, "print an environment's manifests; without one, write what the budgets decide in gitops/"
-    )
-    added.add_argument("environment", nargs="?", **name)  # type: ignore[arg-type]
-    added.add_argument("--check", action="store_true", help="write nothing; exit with 1 when something is stale")
-
-    added = command("show", _show, "say what an environment runs, since when and on what evidence")
-    added.add_argument("environment", **name)  # type: ignore[arg-type]
-    added.add_argument("--json", action="store_true", help="as JSON")
-    layout(added)
-    forge(added)
-
-    added = command("pull", _pull, "unpack an image's /srv from an OCI layout, every byte verified")
-    added.add_argument("--image", **wanted)  # type: ignore[arg-type]
-    added.add_argument("--to", type=Path, required=True, metavar="DIR", help="the folder to unpack into")
-    layout(added)
-    return parser
+RUNS = {
+    "image": _image,
+    "sbom": _sbom,
+    "promote": _promote,
+    "rollback": _rollback,
+    "render": _render,
+    "show": _show,
+    "pull": _pull,
+}

@@ -9,17 +9,21 @@ from release.derived.promql import Scope
 def model(budgets: Budgets, scope: Scope) -> Dashboard:
     """What the model sees and says, against its training data."""
     shown = Scope(scope.namespace, CHOSEN)
-    chosen = 'feature=~"$feature"'
-    window = drift.WINDOW
-    rows_of = shown.total("ml_feature_bin_total", WINDOW, by="version, feature")
-    missing = shown.total("ml_feature_missing_total", WINDOW, by="version, feature")
-    unseen = shown.total("ml_feature_unseen_category_total", WINDOW, by="version, feature")
-    by_bin = shown.total("ml_prediction_bin_total", WINDOW, by="version, bin")
-    differing = shown.total("ml_shadow_rows_total", WINDOW, 'outcome="differing"')
-    compared = shown.total("ml_shadow_rows_total", WINDOW, 'outcome="compared"')
-    apart = f"histogram_quantile(0.95, {shown.total('ml_shadow_difference_bucket', WINDOW, by='le')})"
-    took = f"histogram_quantile(0.95, {shown.total('ml_shadow_duration_seconds_bucket', WINDOW, by='le')})"
-    what = (
+    return Dashboard(
+        name="model",
+        about="What the model sees and says, against its training data.",
+        rows=(
+            _what_runs(budgets, scope, shown),
+            _inputs(budgets, shown),
+            _predictions(budgets, shown),
+            _shadow(budgets, shown),
+        ),
+        variables=(versions(scope), Variable("feature", scope.of("ml_feature_reference_ratio"), "feature")),
+    )
+
+
+def _what_runs(budgets: Budgets, scope: Scope, shown: Scope) -> Row:
+    panels = (
         Panel(
             title="What is served",
             about="Digest of the bundle, commit and data that it was built from.",
@@ -49,7 +53,15 @@ def model(budgets: Budgets, scope: Scope) -> Dashboard:
             height=6,
         ),
     )
-    inputs = (
+    return Row("What runs", panels)
+
+
+def _inputs(budgets: Budgets, shown: Scope) -> Row:
+    chosen, window = 'feature=~"$feature"', drift.WINDOW
+    rows_of = shown.total("ml_feature_bin_total", WINDOW, by="version, feature")
+    missing = shown.total("ml_feature_missing_total", WINDOW, by="version, feature")
+    unseen = shown.total("ml_feature_unseen_category_total", WINDOW, by="version, feature")
+    panels = (
         Panel(
             title="Inputs that moved",
             about=f"Population stability index over {window} against training; above the limit it is a shift.",
@@ -104,7 +116,13 @@ def model(budgets: Budgets, scope: Scope) -> Dashboard:
             kind="stat",
         ),
     )
-    predictions = (
+    return Row("Inputs", panels)
+
+
+def _predictions(budgets: Budgets, shown: Scope) -> Row:
+    window = drift.WINDOW
+    by_bin = shown.total("ml_prediction_bin_total", WINDOW, by="version, bin")
+    panels = (
         Panel(
             title="Predictions that moved",
             about=f"Population stability index over {window} against the predictions on the training data.",
@@ -128,7 +146,15 @@ def model(budgets: Budgets, scope: Scope) -> Dashboard:
             unit="percentunit",
         ),
     )
-    beside = (
+    return Row("Predictions", panels)
+
+
+def _shadow(budgets: Budgets, shown: Scope) -> Row:
+    differing = shown.total("ml_shadow_rows_total", WINDOW, 'outcome="differing"')
+    compared = shown.total("ml_shadow_rows_total", WINDOW, 'outcome="compared"')
+    apart = f"histogram_quantile(0.95, {shown.total('ml_shadow_difference_bucket', WINDOW, by='le')})"
+    took = f"histogram_quantile(0.95, {shown.total('ml_shadow_duration_seconds_bucket', WINDOW, by='le')})"
+    panels = (
         Panel(
             title="The shadow decides otherwise",
             about="Share of the rows that it saw.",
@@ -165,14 +191,4 @@ def model(budgets: Budgets, scope: Scope) -> Dashboard:
             width=16,
         ),
     )
-    return Dashboard(
-        name="model",
-        about="What the model sees and says, against its training data.",
-        rows=(
-            Row("What runs", what),
-            Row("Inputs", inputs),
-            Row("Predictions", predictions),
-            Row("A shadow, where there is one", beside),
-        ),
-        variables=(versions(scope), Variable("feature", scope.of("ml_feature_reference_ratio"), "feature")),
-    )
+    return Row("A shadow, where there is one", panels)

@@ -12,12 +12,16 @@ HASH = "rollouts_pod_template_hash"
 
 def rollout(budgets: Budgets, scope: Scope) -> Dashboard:
     """How a release goes: the controller's view of it, and the versions beside each other."""
-    requests = promql.requests(scope, WINDOW, by="version")
-    bad = scope.total("ml_inference_requests_total", WINDOW, promql.ASKED, promql.BAD, by="version")
+    return Dashboard(
+        name="rollout",
+        about="How a release goes: the controller's view of it, and the versions beside each other.",
+        rows=(_controller(scope), _versions(budgets, scope)),
+    )
+
+
+def _controller(scope: Scope) -> Row:
     replicas = "rollout_info_replicas_"
-    grid = scope.total(PREDICTIONS, WINDOW, by="version, output, bin")
-    side_by_side = f"{grid} / on (version, output) group_left sum by (version, output) ({grid}) > 0"
-    controller = (
+    panels = (
         Panel(
             title="Phase",
             about="As the Argo Rollouts controller says it: Completed, Progressing, Paused, Abort, Timeout, Error.",
@@ -64,7 +68,15 @@ def rollout(budgets: Budgets, scope: Scope) -> Dashboard:
             ),
         ),
     )
-    versions_beside = (
+    return Row("The controller", panels)
+
+
+def _versions(budgets: Budgets, scope: Scope) -> Row:
+    requests = promql.requests(scope, WINDOW, by="version")
+    bad = scope.total("ml_inference_requests_total", WINDOW, promql.ASKED, promql.BAD, by="version")
+    grid = scope.total(PREDICTIONS, WINDOW, by="version, output, bin")
+    side_by_side = f"{grid} / on (version, output) group_left sum by (version, output) ({grid}) > 0"
+    panels = (
         Panel(
             title="Share of the requests",
             about=f"By version; the steps are {', '.join(map(str, budgets.canary.weights))} %, then all.",
@@ -115,11 +127,7 @@ def rollout(budgets: Budgets, scope: Scope) -> Dashboard:
             unit="reqps",
         ),
     )
-    return Dashboard(
-        name="rollout",
-        about="How a release goes: the controller's view of it, and the versions beside each other.",
-        rows=(Row("The controller", controller), Row("Version beside version", versions_beside)),
-    )
+    return Row("Version beside version", panels)
 
 
 def cost(budgets: Budgets, scope: Scope) -> Dashboard:

@@ -9,20 +9,22 @@ from release.derived.quantities import number
 
 def service(budgets: Budgets, scope: Scope) -> Dashboard:
     """What clients get, against what was promised to them."""
-    promised, scaling = budgets.service, budgets.scaling
     shown = Scope(scope.namespace, CHOSEN)
+    return Dashboard(
+        name="service",
+        about="What clients get, against what was promised to them.",
+        rows=(_promises(budgets, scope, shown), _answers(shown), _pods(budgets, scope)),
+        variables=(versions(scope),),
+    )
+
+
+def _promises(budgets: Budgets, scope: Scope, shown: Scope) -> Row:
+    promised = budgets.service
     left = scope.of("slo:error_budget_remaining:ratio")
     burning = f"{scope.of('slo:sli_error:ratio_rate1h')} / on (slo) {scope.of('slo:error_budget:ratio')}"
     fastest = max(burn.rate(budgets.objectives.window_days) for burn in objectives.BURNS)
-    seconds = promised.latency_p99_ms / 1000
-    cores, memory = number(scaling.cpu, "scaling.cpu"), int(number(scaling.memory, "scaling.memory"))
-    full = budgets.monitoring.saturation
     failing = f"{promql.failures(shown, WINDOW)} / {promql.requests(shown, WINDOW)}"
-    stages = shown.total("ml_inference_stage_duration_seconds_sum", WINDOW, by="stage")
-    calls = shown.total("ml_inference_stage_duration_seconds_count", WINDOW, by="stage")
-    restarts = f"sum by (pod) (resets({scope.of('process_cpu_seconds_total', MODEL_POD)}[1h]))"
-    workers = f"sum by (pod) (increase({scope.of('ml_worker_restarts_total')}[1h]))"
-    promises = (
+    panels = (
         Panel(
             title="Error budget left",
             about=f"Of the last {budgets.objectives.window_days} days; at 0 no more risk is taken.",
@@ -56,7 +58,7 @@ def service(budgets: Budgets, scope: Scope) -> Dashboard:
                 for share, name in ((0.5, "p50"), (0.95, "p95"), (0.99, "p99"))
             ),
             unit="s",
-            limit=seconds,
+            limit=promised.latency_p99_ms / 1000,
             width=12,
         ),
         Panel(
@@ -68,7 +70,13 @@ def service(budgets: Budgets, scope: Scope) -> Dashboard:
             width=12,
         ),
     )
-    answers = (
+    return Row("Promises", panels)
+
+
+def _answers(shown: Scope) -> Row:
+    stages = shown.total("ml_inference_stage_duration_seconds_sum", WINDOW, by="stage")
+    calls = shown.total("ml_inference_stage_duration_seconds_count", WINDOW, by="stage")
+    panels = (
         Panel(
             title="Answers by status",
             width=6,
@@ -100,7 +108,15 @@ def service(budgets: Budgets, scope: Scope) -> Dashboard:
             ),
         ),
     )
-    pods = (
+    return Row("Answers", panels)
+
+
+def _pods(budgets: Budgets, scope: Scope) -> Row:
+    scaling, full = budgets.scaling, budgets.monitoring.saturation
+    cores, memory = number(scaling.cpu, "scaling.cpu"), int(number(scaling.memory, "scaling.memory"))
+    restarts = f"sum by (pod) (resets({scope.of('process_cpu_seconds_total', MODEL_POD)}[1h]))"
+    workers = f"sum by (pod) (increase({scope.of('ml_worker_restarts_total')}[1h]))"
+    panels = (
         Panel(
             title="Pods",
             about="Those that Prometheus reaches; the line is the most that there may be.",
@@ -145,9 +161,4 @@ def service(budgets: Budgets, scope: Scope) -> Dashboard:
             ),
         ),
     )
-    return Dashboard(
-        name="service",
-        about="What clients get, against what was promised to them.",
-        rows=(Row("Promises", promises), Row("Answers", answers), Row("Pods", pods)),
-        variables=(versions(scope),),
-    )
+    return Row("Pods", panels)

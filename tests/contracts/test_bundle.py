@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bench import handmade
 from contracts import bundle
 from contracts.bundle import BundleError
 from contracts.errors import InputError
@@ -39,19 +40,7 @@ PROFILE = bundle.ReferenceProfile(
     inputs={"station": bundle.CategoricalProfile(counts={"north": 1}, other=1, missing=0)},
     predictions={"probability": bundle.NumericProfile(edges=[0.5], counts=[1, 1], missing=0)},
 )
-PROVENANCE = bundle.Provenance(
-    created_at="2026-01-02T03:04:05Z",
-    git_sha="0" * 40,
-    git_dirty=False,
-    inputs_hash="1" * 64,
-    data_hash="2" * 64,
-    parameters_hash="3" * 64,
-    code_hash="4" * 64,
-    requirements_hash="5" * 64,
-    seed=1,
-    data_from="2025-01-01",
-    data_until="2025-07-01",
-)
+PROVENANCE = handmade.provenance(version="")
 
 
 def contents(**changes):

@@ -17,7 +17,7 @@ from bench.monitoring.scene import Scene, Traffic
 
 HERE = Path(__file__).parent
 CONTROLLER = [file.read_text() for file in sorted((HERE / "controller").glob("*.prom"))]
-SECONDS = 25  # of requests, before anything is asked
+SCRAPES = 25  # of each target, one a second, before anything is asked
 WINDOW = "10s"
 # Metric -> why nothing can export it in this test. What is in here and does return data fails the test, too.
 NOT_HERE = {
@@ -35,7 +35,7 @@ def watched(needs, production, tmp_path_factory):
     stable = Traffic(requests=40, failing=0.02, numberless=0.02)
     canary = Traffic(requests=20, failing=0.1, warmer=2.0)
     with scene.playing(Scene(stable, canary, controller), production, tmp_path_factory.mktemp("watched")) as found:
-        time.sleep(SECONDS)
+        found.wait_for(f"min(count_over_time(up[5m])) >= {SCRAPES}")
         yield found
 
 
@@ -66,13 +66,14 @@ def test_every_variable_has_values(watched, production):
 
 
 def test_every_dashboard_query_returns_data(watched, production):
-    empty = {}
+    empty, end = {}, time.time()
+    begin = end - 2 * len(CONTROLLER)  # the Rollout has been in each of its states meanwhile
     for board in production.dashboards.values():
         chosen = prometheus.choices(board, watched)
         for place, expression in targets(board):
             query = prometheus.filled(expression, chosen, WINDOW)
-            found = watched.now(query)
-            if not any(math.isfinite(float(series["value"][1])) for series in found):
+            found = watched.over(query, begin, end, 1.0)
+            if not any(math.isfinite(float(value)) for series in found for _, value in series["values"]):
                 empty[place] = (query, reason(watched, query))
     assert {name: why for name, (_, why) in empty.items() if why is None} == {}, empty
 
