@@ -69,7 +69,7 @@ def _word(mark: dict[str, Any], before: dict[str, Any]) -> str:
     if mark["phase"] == "Healthy" and before.get("phase") not in ("Healthy", None):
         return "Healthy"
     if mark["step"] != before.get("step") and (mark["step"] or 0) % 3 == 1 and not mark["abort"]:
-        return f"weight {1 + (mark['step'] or 0) // 3}"
+        return f"share {1 + (mark['step'] or 0) // 3} is there"
     return ""
 
 
