@@ -22,6 +22,7 @@ BUDGETED_ERRORS = 10  # a burn rate is judged from so many requests on that this
 # Argo Rollouts refuses a Rollout whose analysis between the steps has no count ("runs indefinitely"), first deployment
 # included: years of measurements, after which it would be a failure.
 FOREVER = 10_000_000
+ONCE = "[1d]"  # in which a pod was scraped, if it ever was: a lost one is judged long before that is over
 PILED_UP = 4  # times the requests in flight at which the autoscaler adds replicas: beyond that they are not answered
 RETRY_SECONDS = 10  # the controller's own interval after a measurement that could not be made
 PREDICTIONS = "ml_prediction_grid_total"  # in bins that every version has
@@ -96,6 +97,13 @@ def slo(budgets: Budgets, scope: Scope, count: int) -> tuple[Metric, ...]:
             about=f"at most {piled_up} requests in flight in a pod, on average: what hangs gives no answers to judge",
             query=f"max(avg_over_time({new.of('ml_inference_inflight')}{window}))\nor vector(0)",
             condition=f"result[0] <= {piled_up}",
+            **every,
+        ),
+        Metric(
+            name="scrape-lost",
+            about="no pod that Prometheus reached answers it less than half of the time, and it reached one of them",
+            query=_lost(new, f"{patience(budgets)}s"),
+            condition="result[0] <= 0",
             **every,
         ),
         Metric(
@@ -197,6 +205,19 @@ def _bad(version: Scope, over: str) -> str:
     ).join(("(", ")"))
 
 
+def _lost(version: Scope, window: str) -> str:
+    """How many pods Prometheus lost: the other metrics do not see what they are doing.
+
+    `up` itself ends with the pod, and a window does not: whoever left has to be one of those that are there. A pod that
+    starts was not scraped before the window. Were none of them ever, all are lost: analysis begins when they are ready.
+    """
+    up = version.of("up")
+    return (
+        f"count({up} and avg_over_time({up}[{window}]) < 0.5\nand max_over_time({up}{ONCE} offset {window}) == 1)\n"
+        f"or count({up}) unless count(max_over_time({up}{ONCE}) == 1)\nor vector(0)"
+    )
+
+
 def _judged(version: Scope, overs: list[str], value: Callable[[str], str], least: int, healthy: float) -> str:
     """The value over the first span that holds enough answers, or else the healthy one."""
     parts = (f"({value(over)}\nand {_asked(version, over)} >= {least})" for over in overs)
@@ -235,6 +256,14 @@ def _metric(metric: Metric, budgets: Budgets) -> str:
         "      query: |-",
     )
     return indented("\n".join(lines), 4) + indented(metric.query, 12)
+
+
+def patience(budgets: Budgets) -> int:
+    """Seconds in which a pod may miss half of its scrapes: as one does that ends, until Prometheus forgets it.
+
+    Its last ones, for as long as it may take to end, stay the newest ones until two more would have come.
+    """
+    return budgets.drain.termination_grace_seconds + 4 * budgets.monitoring.scrape_seconds
 
 
 def measurements(budgets: Budgets) -> int:

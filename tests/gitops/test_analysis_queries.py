@@ -43,6 +43,11 @@ def info(labels=NEW):
     return series("ml_model_info", "1x80", labels)
 
 
+def up(values, pod="new-1"):
+    """Whether scrapes were answered. `stale`: the pod is gone."""
+    return series("up", values, NEW | {"pod": pod})
+
+
 def answers(values, code="200", labels=NEW, route="infer", **more):
     return series("ml_inference_requests_total", values, labels, route=route, code=code, **more)
 
@@ -81,10 +86,17 @@ def ask(folder, query, given, at):
 
 
 HEALTHY = [info(), answers("0+10x80"), answers("0+0x80", "500"), *durations((8, 2, 0, 0, 0, 0))]
-QUIET = {"success-rate": 1, "latency-p99": 0, "in-flight": 0, "error-budget-burn": 0, "prediction-shift": 0}
+QUIET = {
+    "success-rate": 1,
+    "latency-p99": 0,
+    "in-flight": 0,
+    "scrape-lost": 0,
+    "error-budget-burn": 0,
+    "prediction-shift": 0,
+}
 EVEN, LATE, ONE = (10, 10, 10, 10), (1, 4, 15, 20), (0, 40, 0, 0)
 MOVED = sum((late - even) / 40 * math.log(late / even) for late, even in zip(LATE, EVEN, strict=True))
-# story -> (series, at which second, what each metric then is)
+# story -> (series, at which second or seconds, what each metric then is)
 STORIES = {
     "nothing is scraped at all": ([], 300, {**QUIET, "traffic-floor": -1, "seen": 0}),
     "it is scraped, and nobody asks it": (
@@ -178,6 +190,28 @@ STORIES = {
         {"in-flight": 60},
     ),
     "a burst is no hang": ([series("ml_inference_inflight", "1x15 100 1x60")], 300, {"in-flight": 107 / 8}),
+    "its pods answer Prometheus": ([up("1x80"), up("1x80", "new-2")], 300, {"scrape-lost": 0}),
+    "one of two pods hangs, for Prometheus too": ([up("1x10 0x70"), up("1x80", "new-2")], 240, {"scrape-lost": 1}),
+    "it hung soon after its first scrape": ([up("1 0x80")], 105, {"scrape-lost": 1}),
+    "it hangs, is started again by the kubelet, and hangs": ([up("1x5" + " 0 0 0 1" * 18)], 300, {"scrape-lost": 1}),
+    "it misses every third scrape": ([up("1x5" + " 0 1 1" * 25)], 300, {"scrape-lost": 0}),
+    "its container began anew": ([up("1x10 0 0 1x60")], 180, {"scrape-lost": 0}),
+    "a pod that is added takes a minute to start": ([up("1x80"), up("0x4 1x70", "new-2")], 75, {"scrape-lost": 0}),
+    "a pod that is added was never scraped yet": ([up("1x80"), up("0x80", "new-2")], 300, {"scrape-lost": 0}),
+    "a pod left: its last two scrapes stand until Prometheus forgets it": (
+        [up("1x80"), up("1x10 0 0 _ stale", "new-2")],
+        [165, 180, 195, 209, 210, 240, 300],
+        {"scrape-lost": 0},
+    ),
+    "a pod that was lost left": ([up("1x80"), up("1x10 0x8 stale", "new-2")], 300, {"scrape-lost": 0}),
+    "Prometheus reached none of its pods, ever": ([up("0x80"), up("0x80", "new-2")], 300, {"scrape-lost": 2}),
+    "Prometheus was away for two minutes": ([up("1x10 _x8 1x60")], [240, 285, 300, 360], {"scrape-lost": 0}),
+    "it hung while Prometheus was away": ([up("1x10 _x8 0x60")], 300, {"scrape-lost": 1}),
+    "pods of others are lost": (
+        [up("1x80"), series("up", "1x10 0x70", OLD), series("up", "0x80", NEW | {"namespace": "elsewhere"})],
+        300,
+        {"scrape-lost": 0},
+    ),
     "it bleeds slowly: no window is bad, all in all it is": (
         [info(), answers("0+996x80"), answers("0+4x80", "500")],
         300,
@@ -229,5 +263,6 @@ CASES = [(story, metric) for story, (_, _, expected) in STORIES.items() for metr
 
 @pytest.mark.parametrize(("story", "metric"), CASES, ids=[f"{story}: {metric}" for story, metric in CASES])
 def test_the_number_that_is_judged(tmp_path, queries, story, metric):
-    given, at, expected = STORIES[story]
-    assert ask(tmp_path, queries[metric], given, at) == pytest.approx(expected[metric], abs=0.002)
+    given, when, expected = STORIES[story]
+    for at in when if isinstance(when, list) else [when]:
+        assert ask(tmp_path, queries[metric], given, at) == pytest.approx(expected[metric], abs=0.002)

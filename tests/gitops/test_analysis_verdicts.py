@@ -29,6 +29,7 @@ TABLE = {
     "success-rate": ([1, 0.99, 0.999], [0, 0.95, 0.9899]),
     "latency-p99": ([0, 0.1, 0.02], [1, 0.101, 0.25]),
     "in-flight": ([0, 8, 32], [33, 250]),
+    "scrape-lost": ([0], [1, 3]),
     "error-budget-burn": ([0, 1, 3], [3.1, 50]),
     "prediction-shift": ([0, 0.25], [1, 0.26]),
     "traffic-floor": ([100, 1e9], [-1, 0, 1, 99]),
@@ -124,7 +125,7 @@ def seconds(text):
     return int(text.removesuffix("s"))
 
 
-SLOW = ("success-rate", "latency-p99", "in-flight", "error-budget-burn", "prediction-shift")
+SLOW = ("success-rate", "latency-p99", "in-flight", "scrape-lost", "error-budget-burn", "prediction-shift")
 
 
 @pytest.mark.parametrize("name", SLOW)

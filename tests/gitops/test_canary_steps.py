@@ -193,4 +193,5 @@ def test_whoever_may_go_on_by_weight_is_stopped_by_any_metric():
     for metric in yaml.safe_load(written["analysis/slo.yaml"])["spec"]["metrics"]:
         assert (metric["initialDelay"], metric["interval"], metric["failureLimit"]) == ("10s", "5s", 1)
         assert metric["consecutiveErrorLimit"] == 2
-        assert "[15s]" in metric["provider"]["prometheus"]["query"] or metric["name"] == "error-budget-burn"
+        window = {"error-budget-burn": "", "scrape-lost": "[40s]"}.get(metric["name"], "[15s]")
+        assert window in metric["provider"]["prometheus"]["query"]
