@@ -39,6 +39,8 @@ BREAKS: Breaks = {
         put("/rollbackWindow.revisions", 3),
         put("/revisionHistoryLimit", 1),
         put("/strategy.canary.dynamicStableScale", True),
+        put("/minReadySeconds", 5),
+        put("/minReadySeconds", None),
     ),
     "pods_outlive_their_traffic": [
         *on(CANARY, put("/strategy.canary.abortScaleDownDelaySeconds", 0)),

@@ -35,6 +35,8 @@ def a_revert_is_fast_and_nothing_else_is(rendered):
         yield "the version to go back to may be gone"
     if canary(rendered).get("dynamicStableScale"):
         yield "dynamicStableScale: an abort would wait for pods"
+    if spec.get("minReadySeconds", 0) not in (1, 2):
+        yield "minReadySeconds: each pod that comes back after an abort waits for it (0: its first answer is believed)"
 
 
 @policy
