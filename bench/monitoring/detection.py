@@ -103,7 +103,8 @@ def _series(namespace: str, case: Case) -> list[dict[str, str]]:
     if looked > bad:
         good += f" {at_end + each:.12g}+{each:g}x{looked - bad - 1}"
         wrong += f" {failed * bad:.12g}x{looked - bad - 1}"
-    name = f'ml_inference_requests_total{{namespace="{namespace}",pod="model-1",route="infer"'
+    pod = 'pod="model-1",rollouts_pod_template_hash="abc"'
+    name = f'ml_inference_requests_total{{namespace="{namespace}",{pod},route="infer"'
     return [{"series": f'{name},code="200"}}', "values": good}, {"series": f'{name},code="500"}}', "values": wrong}]
 
 

@@ -52,6 +52,8 @@ def playing(scene: Scene, monitoring: Monitoring, folder: Path, every: str = "1s
             _target(monitoring.namespace, f"model-{hash_}-{pod}", hash_, server)
             for hash_, pod, server in ((STABLE, "x7k2p", stable), (CANARY, "m4q9z", canary))
         ]
+        # The second once more, as a pod that has no hash: what a shadow of its own exports.
+        targets.append(_target(monitoring.namespace, "model-shadow-t3v8c", "", canary))
         targets.append(Target(controller, {"namespace": "argo-rollouts"}, honor_labels=True))
         watching = enter(prometheus.running(folder, targets, [rules], every))
         stop = Event()

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from contracts.budgets import Budgets
 from release.derived import drift, objectives, promql, rollouts
-from release.derived.promql import MODEL_POD, Scope
+from release.derived.promql import Scope
 from release.derived.quantities import number
 from release.derived.rules import PAGE, SETTLING, TICKET, Alert, Group, Record
 
@@ -72,7 +72,7 @@ def model(budgets: Budgets, scope: Scope) -> Iterator[Alert]:
     )
     yield Alert(
         name="PodNotScraped",
-        expression=f"{scope.of('up', MODEL_POD)} == 0",
+        expression=f"{scope.of('up')} == 0",
         hold="5m",
         severity=TICKET,
         summary="{{ $labels.pod }} does not give its metrics",
@@ -82,7 +82,7 @@ def model(budgets: Budgets, scope: Scope) -> Iterator[Alert]:
         name="WorkersRestart",
         expression=(
             f"sum by (pod) (increase({scope.of('ml_worker_restarts_total')}[30m])) > 2\n"
-            f"or\nsum by (pod) (resets({scope.of('process_cpu_seconds_total', MODEL_POD)}[30m])) > 2"
+            f"or\nsum by (pod) (resets({scope.of('process_cpu_seconds_total')}[30m])) > 2"
         ),
         severity=TICKET,
         summary="{{ $labels.pod }} was started again {{ $value | printf `%.0f` }} times within half an hour",

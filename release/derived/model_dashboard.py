@@ -3,7 +3,7 @@
 from contracts.budgets import Budgets
 from release.derived import drift
 from release.derived.panels import BY_VERSION, CHOSEN, WINDOW, Dashboard, Panel, Query, Row, Variable, versions
-from release.derived.promql import Scope
+from release.derived.promql import ASKED, SHADOW_POD, Scope, quantile
 
 
 def model(budgets: Budgets, scope: Scope) -> Dashboard:
@@ -17,6 +17,7 @@ def model(budgets: Budgets, scope: Scope) -> Dashboard:
             _inputs(budgets, shown),
             _predictions(budgets, shown),
             _shadow(budgets, shown),
+            _candidate(Scope(scope.namespace, SHADOW_POD)),
         ),
         variables=(versions(scope), Variable("feature", scope.of("ml_feature_reference_ratio"), "feature")),
     )
@@ -192,3 +193,30 @@ def _shadow(budgets: Budgets, shown: Scope) -> Row:
         ),
     )
     return Row("A shadow, where there is one", panels)
+
+
+def _candidate(its: Scope) -> Row:
+    """A shadow that is pods of its own, which the Gateway sends copies to (gitops/components/shadow)."""
+    asked = its.total("ml_inference_requests_total", WINDOW, ASKED, by="version, code")
+    grid = its.total("ml_prediction_grid_total", WINDOW, by="version, output, bin")
+    panels = (
+        Panel(
+            title="A shadow's pods: answers",
+            about="That nobody gets. As many as the service has requests (dashboard service), or it falls behind.",
+            queries=(Query(asked, "{{code}} ({{version}})"),),
+            unit="reqps",
+        ),
+        Panel(
+            title="A shadow's pods: latency",
+            about="99 of 100 come no later.",
+            queries=(Query(quantile(its, 0.99, WINDOW, by="version"), BY_VERSION),),
+            unit="s",
+        ),
+        Panel(
+            title="A shadow's pods: predictions",
+            about="In the same bins as those of the versions (dashboard rollout).",
+            queries=(Query(grid, "{{output}} {{bin}} ({{version}})"),),
+            stacked=True,
+        ),
+    )
+    return Row("A shadow as pods of its own, where there is one", panels)

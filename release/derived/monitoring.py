@@ -32,13 +32,16 @@ def files(budgets: Budgets, identity: Identity) -> dict[str, str]:
 
 def _podmonitor(budgets: Budgets, identity: Identity) -> str:
     return f"""\
-{HEADER}# Every pod of the model, whichever Service sends to it: a canary is seen from its first second on.
+{HEADER}# Every pod of the model, whichever Service sends to it: a canary is seen from its first second on. A shadow's pods,
+# too: they have no hash, and are nobody's version by that.
 apiVersion: monitoring.coreos.com/v1
 kind: PodMonitor
 {metadata("model", identity)}spec:
   selector:
-    matchLabels:
-      app.kubernetes.io/name: model
+    matchExpressions:
+      - key: app.kubernetes.io/name
+        operator: In
+        values: [model, model-shadow]
   podTargetLabels:
     - rollouts-pod-template-hash # as rollouts_pod_template_hash: versions are told apart by it
   podMetricsEndpoints:

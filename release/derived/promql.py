@@ -4,6 +4,8 @@ A query speaks of one environment: of the series that scraping gave its namespac
 `pod` and `rollouts_pod_template_hash` too). What the server exports: docs/serving.md, "Metrics".
 """
 
+import re
+
 from msgspec import Struct
 
 ASKED = 'route=~"infer|invocations"'  # what clients come for: predictions
@@ -11,7 +13,11 @@ BAD = 'code=~"5.."'  # ours, 503 for more than we can take included; 429 is a cl
 GIVEN = 'code="200"'  # a prediction
 NO_NUMBER = 'reason="no_finite_answer"'  # the model had none: a 422, and not the client's fault
 REFUSED = 'reason=~"overloaded|too_many_connections|deadline_exceeded|not_ready"'
-MODEL_POD = 'rollouts_pod_template_hash!=""'
+# What a server exports and Prometheus says of it. A shadow's pod exports the same, in the same namespace, and answers
+# nobody: it has no Rollout's hash, and only a scope that asks for such pods finds it.
+SERVER = re.compile(r"(ml|process)_\w+|up")
+HASH = "rollouts_pod_template_hash"
+MODEL_POD, SHADOW_POD = f'{HASH}!=""', f'{HASH}=""'
 HOURS_A_MONTH = 730
 
 
@@ -23,8 +29,10 @@ class Scope(Struct, frozen=True):
 
     def of(self, metric: str, *matchers: str) -> str:
         """A selector."""
-        own = f'namespace="{self.namespace}"'
-        return f"{metric}{{{','.join((own, *filter(None, (*matchers, self.more))))}}}"
+        wanted = [f'namespace="{self.namespace}"', *filter(None, (*matchers, self.more))]
+        if SERVER.fullmatch(metric) and not any(matcher.startswith(HASH) for matcher in wanted):
+            wanted.append(MODEL_POD)
+        return f"{metric}{{{','.join(wanted)}}}"
 
     def total(self, metric: str, window: str, *matchers: str, by: str = "") -> str:
         """A counter's increase per second, summed over pods."""
@@ -68,17 +76,17 @@ def predictions(scope: Scope, window: str) -> str:
 
 def pods(scope: Scope) -> str:
     """Pods of the model that Prometheus reaches."""
-    return f"count({scope.of('up', MODEL_POD)} == 1)"
+    return f"count({scope.of('up')} == 1)"
 
 
 def cpu(scope: Scope, window: str, cores: float) -> str:
     """Share of its processor time that each pod uses."""
-    return f"sum by (pod) (rate({scope.of('process_cpu_seconds_total', MODEL_POD)}[{window}])) / {cores:g}"
+    return f"sum by (pod) (rate({scope.of('process_cpu_seconds_total')}[{window}])) / {cores:g}"
 
 
 def memory(scope: Scope, limit_bytes: int) -> str:
     """Share of its memory that each pod uses."""
-    return f"max by (pod) ({scope.of('process_resident_memory_bytes', MODEL_POD)}) / {limit_bytes}"
+    return f"max by (pod) ({scope.of('process_resident_memory_bytes')}) / {limit_bytes}"
 
 
 def phase(scope: Scope, phases: str) -> str:

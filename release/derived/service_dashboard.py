@@ -3,7 +3,7 @@
 from contracts.budgets import Budgets
 from release.derived import objectives, promql
 from release.derived.panels import BY_VERSION, CHOSEN, WINDOW, Dashboard, Panel, Query, Row, versions
-from release.derived.promql import MODEL_POD, Scope
+from release.derived.promql import Scope
 from release.derived.quantities import number
 
 
@@ -114,7 +114,7 @@ def _answers(shown: Scope) -> Row:
 def _pods(budgets: Budgets, scope: Scope) -> Row:
     scaling, full = budgets.scaling, budgets.monitoring.saturation
     cores, memory = number(scaling.cpu, "scaling.cpu"), int(number(scaling.memory, "scaling.memory"))
-    restarts = f"sum by (pod) (resets({scope.of('process_cpu_seconds_total', MODEL_POD)}[1h]))"
+    restarts = f"sum by (pod) (resets({scope.of('process_cpu_seconds_total')}[1h]))"
     workers = f"sum by (pod) (increase({scope.of('ml_worker_restarts_total')}[1h]))"
     panels = (
         Panel(
@@ -148,7 +148,7 @@ def _pods(budgets: Budgets, scope: Scope) -> Row:
             about="Of all pods.",
             queries=(
                 Query(f"sum({scope.of('ml_inference_connections')})", "connections"),
-                Query(f"sum({scope.of('process_open_fds', MODEL_POD)})", "descriptors"),
+                Query(f"sum({scope.of('process_open_fds')})", "descriptors"),
             ),
         ),
         Panel(

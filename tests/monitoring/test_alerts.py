@@ -6,6 +6,7 @@ import pytest
 from msgspec import Struct
 
 from bench.monitoring import detection, rendered
+from release.derived.promql import SERVER
 
 NAMESPACE = rendered.read("production").namespace
 DAY = 86_400
@@ -22,12 +23,15 @@ class Story(Struct, frozen=True):
 
 
 def own(metric, /, **labels):
+    """A series of the environment; of a server: of a pod that has the Rollout's hash."""
+    if SERVER.fullmatch(metric):
+        labels = {"rollouts_pod_template_hash": "abc"} | labels
     pairs = ",".join(f'{name}="{value}"' for name, value in {"namespace": NAMESPACE, **labels}.items())
     return f"{metric}{{{pairs}}}"
 
 
 def model_pod(metric, pod="model-1", **labels):
-    return own(metric, pod=pod, rollouts_pod_template_hash="abc", **labels)
+    return own(metric, pod=pod, **labels)
 
 
 def phase(name):
@@ -78,6 +82,7 @@ def phases(other, bad_minutes, *more):
 
 
 FLOOR = own("analysis_run_metric_phase", name="model-1", metric="traffic-floor", phase="Running", type="Prometheus")
+SHADOW = {"pod": "model-shadow-1", "rollouts_pod_template_hash": ""}
 INFER = {"route": "infer", "model": "m", "version": "1", "pod": "model-1"}
 STORIES = {
     "AvailabilityBudgetBurns": Story(
@@ -221,6 +226,31 @@ QUIET = {
     "another model's trouble is not ours": (
         "RolloutAborted",
         {phase("Abort").replace(NAMESPACE, "somebody-else"): "1x200"},
+    ),
+    "a shadow's pod fails, and answers nobody": (
+        "AvailabilityBudgetBurns",
+        {
+            own("ml_inference_requests_total", code="200", **INFER): "0+60x200",
+            own("ml_inference_requests_total", code="500", **INFER | SHADOW): "0+60x200",
+            own("ml_inference_rejected_total", reason="no_finite_answer", **SHADOW): "0+60x200",
+        },
+    ),
+    "a shadow's pod is slow": (
+        "LatencyBudgetBurns",
+        {
+            own("ml_inference_duration_seconds_count", **INFER): "0+600x200",
+            own("ml_inference_duration_seconds_bucket", le="0.1", **INFER): "0+600x200",
+            own("ml_inference_duration_seconds_count", **INFER | SHADOW): "0+600x200",
+            own("ml_inference_duration_seconds_bucket", le="0.1", **INFER | SHADOW): "0x200",
+        },
+    ),
+    "a shadow's pod is no replica": (
+        "AtMaximumReplicas",
+        {
+            **{model_pod("up", f"model-{number}"): "1x200" for number in range(7)},
+            own("up", **SHADOW): "1x200",
+            model_pod("process_cpu_seconds_total"): "0+60x200",
+        },
     ),
     "a shadow that saw ten rows": (
         "ShadowDisagrees",

@@ -1,6 +1,7 @@
 """What is rendered: valid rules, the same bytes every time, numbers from the budgets, names from gitops/."""
 
 import json
+import re
 import subprocess
 
 import pytest
@@ -161,6 +162,32 @@ def test_the_pod_monitor_takes_the_hash_over_from_the_pod(budget, whose):
     assert document["spec"]["podTargetLabels"] == ["rollouts-pod-template-hash"]
     (endpoint,) = document["spec"]["podMetricsEndpoints"]
     assert endpoint == {"port": "management", "path": "/metrics", "interval": "15s"}
+
+
+def test_what_a_shadow_s_pods_export_is_asked_for_in_their_own_row_alone(seen):
+    """They have no hash, and everything else asks for pods that have one: what recording rules give has no pods."""
+    expressions = {rule.get("alert") or rule["record"]: rule["expr"] for rule in (*seen.alerts, *seen.records)}
+    boards = {
+        panel["title"]: target["expr"]
+        for board in seen.dashboards.values()
+        for panel in board["panels"]
+        for target in panel.get("targets", [])
+    }
+    variables = {
+        f"{board['title']} ${one['name']}": one["query"]["query"]
+        for board in seen.dashboards.values()
+        for one in board["templating"]["list"]
+        if one["type"] == "query"
+    }
+    theirs = set()
+    for title, expression in (expressions | boards | variables).items():
+        for matchers in re.findall(r"\b(?:up|(?:ml|process)_\w+)\{([^}]*)\}", expression):
+            if 'rollouts_pod_template_hash=""' in matchers:
+                theirs.add(title)
+            else:
+                assert 'rollouts_pod_template_hash!=""' in matchers, title
+    assert len(theirs) == 3
+    assert all(title.startswith("A shadow's pods: ") for title in theirs)
 
 
 @pytest.mark.parametrize(("text", "value"), [("2", 2), ("500m", 0.5), ("512Mi", 2**29), ("1.5Gi", 1.5 * 2**30)])

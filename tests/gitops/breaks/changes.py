@@ -15,6 +15,7 @@ BLUEGREEN = Variant("production", "bluegreen")
 KEDA = Variant("production", "canary", ("keda",))
 INFLIGHT = Variant("production", "canary", ("hpa-inflight",))
 MONITORED = Variant("production", "canary", ("monitoring",))
+SHADOWED = Variant("production", "canary", ("traffic-gateway-api", "shadow", "monitoring"))
 KEYS = Variant("production", "canary", ("external-secrets", "api-keys", "verify-key"))
 
 

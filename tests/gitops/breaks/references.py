@@ -8,6 +8,7 @@ from tests.gitops.breaks.changes import (
     KEYS,
     MONITORED,
     ROUTED,
+    SHADOWED,
     Breaks,
     at,
     metric,
@@ -84,12 +85,16 @@ BREAKS: Breaks = {
         put("..volumes.1.secret.secretName", "keys"),
         put("volumeMounts.1.mountPath", "/etc/model/other"),
     ),
-    "monitors_find_pods": on(
-        MONITORED,
-        of("PodMonitor", "model", at("spec.selector.matchLabels", {"app": "other"})),
-        of("PodMonitor", "model", at("spec.podMetricsEndpoints.0.port", "metrics")),
-        of("PodMonitor", "model", at("spec.podTargetLabels", [])),
-    ),
+    "monitors_find_pods": [
+        *on(
+            MONITORED,
+            of("PodMonitor", "model", at("spec.selector.matchLabels", {"app": "other"})),
+            of("PodMonitor", "model", at("spec.selector.matchExpressions.0.values", ["model-shadow"])),
+            of("PodMonitor", "model", at("spec.podMetricsEndpoints.0.port", "metrics")),
+            of("PodMonitor", "model", at("spec.podTargetLabels", [])),
+        ),
+        *on(SHADOWED, of("PodMonitor", "model", at("spec.selector.matchExpressions.0.values", ["model"]))),
+    ],
     "metrics_exist": [
         *on(CANARY, metric("slo", **{QUERY: 'sum(rate(model_requests_total{pod="x"}[1m]))'})),
         *on(INFLIGHT, of("HorizontalPodAutoscaler", "model", at("spec.metrics.1.pods.metric.name", "inflight"))),

@@ -127,15 +127,27 @@ def secrets_that_are_mounted_are_fetched(rendered):
 @policy
 def monitors_find_pods(rendered):
     for monitor in of_kind(rendered, "PodMonitor"):
-        selector = monitor["spec"]["selector"]["matchLabels"]
-        chosen = [t for t in workloads(rendered) if selector.items() <= t["metadata"]["labels"].items()]
+        chosen = [t for t in workloads(rendered) if selects(monitor["spec"]["selector"], t["metadata"]["labels"])]
         if not chosen:
             yield f"PodMonitor {monitor['metadata']['name']} selects no pod"
+        for template in workloads(rendered):
+            ports = {port["name"] for one in template["spec"]["containers"] for port in one.get("ports", [])}
+            if "management" in ports and template not in chosen:
+                yield f"nobody scrapes {template['metadata']['labels']['app.kubernetes.io/name']}"
         ports = {port["name"] for t in chosen for one in t["spec"]["containers"] for port in one.get("ports", [])}
         if not {endpoint["port"] for endpoint in monitor["spec"]["podMetricsEndpoints"]} <= ports:
             yield f"PodMonitor {monitor['metadata']['name']} asks a port that is not there"
         if "rollouts-pod-template-hash" not in monitor["spec"].get("podTargetLabels", []):
             yield f"PodMonitor {monitor['metadata']['name']}: versions could not be told apart"
+
+
+def selects(selector, labels):
+    """A selector of labels; of the ways to say it, those two that are used here."""
+    wanted = [(key, [value]) for key, value in selector.get("matchLabels", {}).items()]
+    wanted += [
+        (each["key"], each["values"]) for each in selector.get("matchExpressions", []) if each["operator"] == "In"
+    ]
+    return all(labels.get(key) in values for key, values in wanted)
 
 
 @policy
