@@ -108,10 +108,11 @@ class Application:
         if type(found) is Found and found.epoch == self._guard.epoch:
             route = found.route
             sent = found.request_id
-            asked = Asked(self, route, sent if sent is not None else b"%s%d" % (self._prefix, next(self._count)), reply)
+            request_id = sent if sent is not None else b"%s%d" % (self._prefix, next(self._count))
+            asked = Asked(self, route, request_id, reply, perf_counter())
         else:
             route = None
-            asked = Asked(self, self.routes.get(request.path), self.request_id(request.headers), reply)
+            asked = Asked(self, self.routes.get(request.path), self.request_id(request.headers), reply, perf_counter())
         try:
             if route is None:
                 route = self._admitted(request, asked)
@@ -205,22 +206,19 @@ def _require_method(request: Request, route: Route) -> None:
     raise Problem(405, "method_not_allowed", detail, headers=((b"allow", allowed),))
 
 
-class Asked:
+class Asked(Struct, eq=False):
     """A request on its way through the application; `finish` ends it, once."""
 
-    __slots__ = ("_application", "_reply", "arrived", "request_id", "route")
-
-    def __init__(self, application: Application, route: Route | None, request_id: bytes, reply: Reply) -> None:
-        self.arrived = perf_counter()
-        self._application = application
-        self._reply: Reply | None = reply
-        self.request_id = request_id
-        self.route = route
+    application: Application
+    route: Route | None
+    request_id: bytes
+    reply: Reply | None
+    arrived: float  # by perf_counter
 
     def finish(self, result: bytes | Answer | Exception) -> None:
         """Answer with a body, or with why there is none."""
-        reply, self._reply = self._reply, None
-        application, route = self._application, self.route
+        reply, self.reply = self.reply, None
+        application, route = self.application, self.route
         if reply is None:  # an endpoint failed after it had answered: that is ours to know
             if isinstance(result, Exception):
                 application.refusal(result, self.request_id)

@@ -218,7 +218,7 @@ class Batcher:
         start = 0
         for ask in call.asks:
             stop = start + ask.rows
-            part = Part(shared, start, stop)
+            part = Part(shared, start, stop, ask.rows)
             ask.done(part if fine else sound(part, answers))
             start = stop
         self._counters.batch(len(call.asks), call.rows, call.decode, call.infer, perf_counter() - started)

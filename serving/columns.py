@@ -100,7 +100,7 @@ def read_numbers(columns: Sequence[Input], values: Sequence[list]) -> np.ndarray
     return result
 
 
-def typed_numbers(values: list) -> np.ndarray | None:
+def typed_numbers(values: Sequence[float | None]) -> np.ndarray | None:
     """float32 of floats, in which None is missing; None where a value needs a closer look.
 
     A whole number may have become a float on its way here. Below 2^24 nothing is lost by that.
@@ -119,8 +119,15 @@ def typed_numbers(values: list) -> np.ndarray | None:
     return array if _exact(array) else None
 
 
-def _exact(array: np.ndarray) -> bool:
-    return bool(np.fmax.reduce(np.abs(array), initial=0.0) < EXACT["float32"])
+def _exact(array: np.ndarray, nan: bool = True) -> bool:
+    """Whether every whole number in it is what was sent; `nan`: whether NaN, which is missing, may be among them."""
+    limit = EXACT["float32"]
+    if array.size <= FEW:  # numpy takes longer to start than this to end
+        values = array.tolist()
+        if values and isfinite(sum(values)):
+            return max(values) < limit and min(values) > -limit
+    largest = np.fmax if nan else np.maximum  # which is NaN where one of them is
+    return bool(largest.reduce(np.abs(array), initial=0.0) < limit)
 
 
 def packed(values: Sequence[float | None]) -> bytes | Sequence[float | None] | None:
@@ -138,30 +145,34 @@ def packed(values: Sequence[float | None]) -> bytes | Sequence[float | None] | N
         return values
 
 
-def typed_numbers_of(parts: Sequence[Sequence[float | None] | bytes]) -> np.ndarray | None:
-    """As `typed_numbers` of all parts, one after the other; some may be float32 already, in which NaN is missing."""
-    if bytes not in set(map(type, parts)):
-        return typed_numbers(list(chain.from_iterable(parts)))
-    data = []
-    for part in parts:
-        if type(part) is not bytes:
-            array = typed_numbers(list(part))
-            if array is None:
-                return None
-            part = array.tobytes()
-        data.append(part)
-    array = np.frombuffer(b"".join(data), "<f4")
-    return array if _exact(array) else None
+def typed_numbers_of(parts: Sequence[Sequence[float | None] | bytes], nan: bool = True) -> np.ndarray | None:
+    """As `typed_numbers` of all parts, one after the other; some may be float32 already, in which NaN is missing.
+
+    None also for a NaN where `nan` says that there may be none.
+    """
+    kinds = {*map(type, parts)}
+    if bytes not in kinds:
+        return typed_numbers(parts[0] if len(parts) == 1 else list(chain.from_iterable(parts)))
+    data: Sequence = parts
+    if len(kinds) > 1:
+        data = []
+        for part in parts:
+            if type(part) is not bytes:
+                array = typed_numbers(part)
+                if array is None:
+                    return None
+                part = array.tobytes()
+            data.append(part)
+    array = np.frombuffer(data[0] if len(data) == 1 else b"".join(data), "<f4")
+    return array if _exact(array, nan) else None
 
 
 def typed(column: Input, parts: Sequence[Sequence]) -> np.ndarray | None:
     """The array of a column whose values are known to be of its type; None where a value needs a closer look."""
     array: np.ndarray | None
     if column.dtype == "float32":
-        array = typed_numbers_of(parts)
-        if array is None or (not column.nullable and np.isnan(array).any()):
-            return None
-        return array.reshape(-1, column.width) if column.width > 1 else array
+        array = typed_numbers_of(parts, column.nullable)
+        return array.reshape(-1, column.width) if column.width > 1 and array is not None else array
     values = list(chain.from_iterable(parts))
     if column.dtype == "string":
         array = np.array(["" if value is None else value for value in values] if column.nullable else values, object)

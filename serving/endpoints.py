@@ -80,7 +80,7 @@ class Inference:
         if expected is not None:
             wanted, values, rows = expected
             done = self._done(wanted, asked)
-            self._batcher.submit_typed(Typed(values, rows, lambda: self._columns(body, binary)), done, asked.arrived)
+            self._batcher.submit_typed(Typed(values, rows, self._columns, body, binary), done, asked.arrived)
             return
         wanted = protocol.decode(body)
         columns, rows = protocol.columns(wanted, self._inputs, self._rows, binary)

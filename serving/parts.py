@@ -5,6 +5,7 @@ from math import isfinite
 
 import msgspec
 import numpy as np
+from msgspec import Struct
 
 from serving.exchange import Problem
 
@@ -23,31 +24,30 @@ class Shared:
         self.raw: dict[str, bytes] = {}
 
 
-class Part:
+class Part(Struct, frozen=True, gc=False, eq=False):
     """One request's part of the outputs of a call."""
 
-    __slots__ = ("_shared", "_start", "_stop", "rows")
-
-    def __init__(self, shared: Shared, start: int, stop: int) -> None:
-        self._shared, self._start, self._stop = shared, start, stop
-        self.rows = stop - start
+    shared: Shared
+    start: int
+    stop: int
+    rows: int
 
     def __getitem__(self, name: str) -> np.ndarray:
         """An output: float32 [rows], or [rows, width]."""
-        return self._shared.answers[name][self._start : self._stop]
+        return self.shared.answers[name][self.start : self.stop]
 
     def raw(self, name: str) -> bytes:
         """An output as float32, little-endian, row after row."""
-        shared = self._shared
+        shared = self.shared
         data = shared.raw.get(name)
         if data is None:
             data = shared.raw[name] = shared.answers[name].astype("<f4", copy=False).tobytes()
         size = len(data) // shared.rows if shared.rows else 0
-        return data[self._start * size : self._stop * size]
+        return data[self.start * size : self.stop * size]
 
     def text(self, name: str) -> bytes:
         """An output as numbers in JSON with commas between them, row after row."""
-        shared, rows = self._shared, self.rows
+        shared, rows = self.shared, self.rows
         if rows == shared.rows:
             return _text(shared.answers[name])
         texts = shared.texts.get(name)
@@ -55,8 +55,8 @@ class Part:
             texts = shared.texts[name] = _text(shared.answers[name]).split(b",")
         width = len(texts) // shared.rows
         if width == rows == 1:
-            return texts[self._start]
-        return b",".join(texts[self._start * width : self._stop * width])
+            return texts[self.start]
+        return b",".join(texts[self.start * width : self.stop * width])
 
 
 def all_finite(answers: Answers) -> bool:

@@ -59,7 +59,7 @@ class Replies:
         if len(chosen) == 1 and not chosen[0][1]:  # what most want, in one step
             name, rows = chosen[0][0], answers.rows
             head = self._one_row[name] if rows == 1 else self._tensors[name] % rows
-            return b'%s%s%s%s,"data":[%s]}]}' % (self._head, id, self._middle, head, answers.text(name))
+            return b"".join((self._head, id, self._middle, head, b',"data":[', answers.text(name), b"]}]}"))
         parts: list[bytes] = []
         data: list[bytes] = []
         for name, binary in chosen:

@@ -6,10 +6,14 @@ from collections.abc import Callable
 from http import HTTPStatus
 from typing import Protocol, cast
 
+from msgspec import Struct
+
 from serving.exchange import Handler, Problem, Request, Response
 from serving.http.parser import HEAD, IDLE, RequestParser
 from serving.limits import Limits
 
+LENGTH = b"\r\ncontent-length: %d\r\ndate: "
+LENGTHS = [LENGTH % size for size in range(2048)]  # written out, of the sizes that most answers have
 STATUS_LINES = {status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in HTTPStatus}
 
 
@@ -183,7 +187,7 @@ class Connection(asyncio.Protocol):
         self._handing_over = False
 
     def _proceed(self) -> None:
-        slot = Slot(self, False, False, False)
+        slot = Slot(self)
         slot.answer = b"HTTP/1.1 100 Continue\r\n\r\n"
         if self._slots:  # in its place among the answers
             self._slots.append(slot)
@@ -192,7 +196,7 @@ class Connection(asyncio.Protocol):
 
     def _refuse(self, problem: Problem) -> None:
         self._closing = self._ending = True
-        slot = Slot(self, True, False, False)
+        slot = Slot(self, close=True)
         self._slots.append(slot)
         slot(self._server.handler.refuse(problem, self._parser.headers))
 
@@ -202,14 +206,14 @@ class Connection(asyncio.Protocol):
         if not head.written:
             headers = [b"%s: %s\r\n" % header for header in head.headers]
             head.written = b"".join((STATUS_LINES[head.status], *headers, b"x-request-id: "))
+        size = len(body)
+        length = LENGTHS[size] if size < len(LENGTHS) else LENGTH % size
+        if not (slot.close or slot.old or slot.head_only):
+            return b"".join((head.written, response.request_id, length, self._server.date, b"\r\n\r\n", body))
         connection = b"\r\nconnection: close" if slot.close else b"\r\nconnection: keep-alive" if slot.old else b""
-        return b"%s%s\r\ncontent-length: %d\r\ndate: %s%s\r\n\r\n%s" % (
-            head.written,
-            response.request_id,
-            len(body),
-            self._server.date,
-            connection,
-            b"" if slot.head_only else body,
+        body = b"" if slot.head_only else body
+        return b"".join(
+            (head.written, response.request_id, length, self._server.date, connection, b"\r\n\r\n", body)
         )
 
     def _close(self) -> None:
@@ -228,14 +232,14 @@ class Connection(asyncio.Protocol):
         return limits.head_seconds if phase == HEAD else limits.body_seconds
 
 
-class Slot:
+class Slot(Struct, eq=False):
     """The place of one answer in a connection's order; called with the response when that is there."""
 
-    __slots__ = ("_connection", "answer", "close", "head_only", "old")
-
-    def __init__(self, connection: Connection, close: bool, old: bool, head_only: bool) -> None:
-        self._connection, self.close, self.old, self.head_only = connection, close, old, head_only
-        self.answer: bytes | None = None
+    connection: Connection
+    close: bool = False
+    old: bool = False  # HTTP/1.0
+    head_only: bool = False
+    answer: bytes | None = None
 
     def __call__(self, response: Response) -> None:
-        self._connection.answer(self, response)
+        self.connection.answer(self, response)

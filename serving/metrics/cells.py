@@ -62,6 +62,10 @@ class Tally(Cells):
         super().__init__(len(keys))
         self._cell = {key: number for number, key in enumerate(keys)}
 
+    def cell(self, first: str, second: int) -> int:
+        """The place in `whole` of two words of the vocabularies."""
+        return self._cell[first, second]
+
     def add(self, first: str, second: int) -> None:
         """Count one."""
         try:
