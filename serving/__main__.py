@@ -34,7 +34,7 @@ async def serve(
     site = assembly.assemble(options, verified, EventLoop(asyncio.get_running_loop()), shadow)
     counters, readiness = site.counters, site.readiness
     clients = Server(site.clients, site.limits)
-    counters.gauges["ml_inference_inflight"] = ("Requests that have begun and are not answered", clients.busy)
+    counters.gauges["ml_inference_inflight"] = ("Requests that have come and are not answered", clients.waiting)
     counters.gauges["ml_inference_connections"] = ("Connections of clients", clients.connections)
     stop = Stop()
     said = ""

@@ -58,6 +58,11 @@ class Connection(asyncio.Protocol):
         """Whether a request has begun and is not answered."""
         return bool(self._slots) or (self._parser.phase != IDLE and not self._closing)
 
+    @property
+    def waits(self) -> bool:
+        """Whether a whole request has come and is not answered: how slowly a client sends is no load of ours."""
+        return bool(self._slots)
+
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast(asyncio.Transport, transport)
         if not self._server.admit(self):
@@ -212,9 +217,7 @@ class Connection(asyncio.Protocol):
             return b"".join((head.written, response.request_id, length, self._server.date, b"\r\n\r\n", body))
         connection = b"\r\nconnection: close" if slot.close else b"\r\nconnection: keep-alive" if slot.old else b""
         body = b"" if slot.head_only else body
-        return b"".join(
-            (head.written, response.request_id, length, self._server.date, connection, b"\r\n\r\n", body)
-        )
+        return b"".join((head.written, response.request_id, length, self._server.date, connection, b"\r\n\r\n", body))
 
     def _close(self) -> None:
         """Send the end, and go on discarding for a while what the client still sends.

@@ -103,9 +103,9 @@ class Server:
         if not self._connections:
             self._empty.set()
 
-    def busy(self) -> int:
-        """Requests that have begun and are not answered."""
-        return sum(connection.busy for connection in self._connections)
+    def waiting(self) -> int:
+        """Clients that wait for the answer to a request of which all has come."""
+        return sum(connection.waits for connection in self._connections)
 
     def connections(self) -> int:
         """Connections that are open."""
