@@ -12,6 +12,7 @@ from release import history, pin, unpack
 from release.evidence import Evidence, gather
 from release.forge import Delivery, Forge, Proposal, deliver
 from release.git import Git, GitError
+from release.history import Step
 from release.image import UNREGISTERED, Image, read
 from release.oci import Layout
 from release.pin import Pin
@@ -48,14 +49,14 @@ def promote(git: Git, forge: Forge, layout: Layout, promotion: Promotion, merge:
     image, environment = promotion.image, promotion.environment
     source = unpack.provenance(layout, image)
     evidence = gather(layout, image)
-    said: list[tuple[Pin, tuple[str, ...]]] = []
+    said: list[tuple[Pin, Pin, tuple[str, ...]]] = []
 
     def propose(tip: str) -> Proposal | None:
         path = pin.path(environment)
         content = release_file(git, tip, path, forge.target)
         running = pin.read(content, path)
         if running.digest == image.digest:
-            said.append((running, ()))
+            said.append((running, running, ()))
             return None
         came_from = _origin(git, tip, promotion, source.git_sha)
         against = (*evidence.refusals, *_unregistered(image), *_taken_back(git, tip, image.digest))
@@ -63,18 +64,19 @@ def promote(git: Git, forge: Forge, layout: Layout, promotion: Promotion, merge:
             raise InputError(
                 f'{environment}: {image.pin.tag}: refused: {"; ".join(against)}; mend it, or --force --reason "…"'
             )
-        said.append((running, against))
+        after = _anew(image.pin, history.steps(git, tip, environment))
+        said.append((running, after, against))
         return Proposal(
             branch=promotion.branch,
             base=tip,
             path=path,
-            content=pin.write(content, image.pin, path),
-            message=_message(promotion, evidence, against, running, came_from, tip),
+            content=pin.write(content, after, path),
+            message=_message(promotion, evidence, against, (running, after), came_from, tip),
         )
 
     delivery = deliver(forge, promotion.branch, propose, merge)
-    before, forced = said[-1]
-    return Released(before=before, after=image.pin, forced=forced, delivery=delivery)
+    before, after, forced = said[-1]
+    return Released(before=before, after=after, forced=forced, delivery=delivery)
 
 
 def wanted(layout: Layout, environment: str, image: str, reason: str) -> Promotion:
@@ -122,6 +124,16 @@ def _taken_back(git: Git, tip: str, digest: str) -> tuple[str, ...]:
     return tuple(found)
 
 
+def _anew(image: Pin, steps: list[Step]) -> Pin:
+    """The pin of an image that the environment has had before: with a tag that it never had there.
+
+    The digest says which bytes run. But Argo Rollouts knows pods by their template: an earlier version's own it
+    takes for a way back, without steps and analysis, whether that version ever was the stable one or not.
+    """
+    times = sum(1 for step in steps if step.after.digest == image.digest != (step.before or Pin()).digest)
+    return Pin(f"{image.tag}.{times + 1}", image.digest) if times else image
+
+
 def undo_command(path: str, digest: str, base: str) -> str:
     """The command that takes the change back after a merge, a squash and a rebase alike.
 
@@ -131,12 +143,13 @@ def undo_command(path: str, digest: str, base: str) -> str:
 
 
 def _message(
-    promotion: Promotion, evidence: Evidence, against: tuple[str, ...], running: Pin, came_from: str, tip: str
+    promotion: Promotion, evidence: Evidence, against: tuple[str, ...], pins: tuple[Pin, Pin], came_from: str, tip: str
 ) -> str:
     image, environment = promotion.image, promotion.environment
+    running, after = pins
     title = f"Promote {image.title} {image.pin.tag} to {environment}"
     parts = [title if not against else f"{title}, forced"]
-    parts.append(f"Before: {running if running.digest else 'nothing, this is the first release'}\nAfter:  {image.pin}")
+    parts.append(f"Before: {running if running.digest else 'nothing, this is the first release'}\nAfter:  {after}")
     if against:
         parts.append("Released by force.\n" + "\n".join(f"- overruled: {line}" for line in against))
     parts.append(evidence.markdown().strip() or "No report is attached to the image.")

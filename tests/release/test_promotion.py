@@ -187,6 +187,36 @@ def test_a_digest_that_was_taken_back_is_refused_until_somebody_approves_it_agai
     alone.released("production", "three")
 
 
+def test_what_was_taken_back_comes_again_as_new_pods_which_are_measured(alone):
+    """Known by their template, those of before would be taken for a way back: no steps, no analysis."""
+    tag, _, digest = alone.images["two"].partition("@")
+    said = ("--force", "--reason", "the client was wrong")
+    alone.released("staging", "one")
+    for number in (1, 2, 3):
+        alone.released("staging", "two", *(said if number > 1 else ()))
+        assert alone.line("staging") == f"{tag}{f'.{number}' if number > 1 else ''}@{digest}"
+        assert f"After:  {alone.line('staging')}" in alone.truth("log", "-1", "--format=%B", "main^2")
+        assert alone.roll_back("staging", "--merge").code == 0
+        assert alone.line("staging") == alone.images["one"]
+
+
+def test_what_was_passed_over_on_its_way_comes_again_as_new_pods_too(alone):
+    """It was never taken back, and never the stable version either."""
+    for name in ("one", "two", "three", "two"):
+        alone.released("staging", name)
+    tag, _, digest = alone.images["two"].partition("@")
+    assert alone.line("staging") == f"{tag}.2@{digest}"
+
+
+def test_what_only_another_environment_took_back_keeps_its_tag(alone):
+    for name in ("one", "two"):
+        alone.released("staging", name)
+    assert alone.roll_back("staging", "--merge").code == 0
+    alone.released("staging", "two", "--force", "--reason", "the client was wrong")
+    alone.released("production", "two")
+    assert alone.line("production") == alone.images["two"]
+
+
 def test_what_production_took_back_is_refused_in_staging_as_well(alone):
     for name in ("one", "two"):
         alone.released("staging", name)
