@@ -32,8 +32,8 @@ def files(budgets: Budgets, identity: Identity) -> dict[str, str]:
 
 def _podmonitor(budgets: Budgets, identity: Identity) -> str:
     return f"""\
-{HEADER}# Every pod of the model, whichever Service sends to it: a canary is seen from its first second on. A shadow's pods,
-# too: they have no hash, and are nobody's version by that.
+{HEADER}# Every pod of the model, whichever Service sends to it: a canary is seen from its first second on.
+# A shadow's pods, too: they have no hash, and are nobody's version by that.
 apiVersion: monitoring.coreos.com/v1
 kind: PodMonitor
 {metadata("model", identity)}spec:

@@ -46,7 +46,7 @@ def test_slow_clients_are_told_and_let_go_while_others_are_served(tmp_path: Path
         assert b"request's head" in await slow_head.read()
         assert b"request's body" in await slow_body.read()
         assert await idle.read() == b""
-        assert server.busy() == 0
+        assert server.waiting() == 0
 
     limits = Limits(head_seconds=0.1, body_seconds=0.1, idle_seconds=0.1, linger_seconds=0.1)
     counters = play(tmp_path, limits, scene)
