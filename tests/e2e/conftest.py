@@ -54,14 +54,6 @@ def forge(site):
     made.close()
 
 
-@pytest.fixture
-def silent(forge):
-    """Notifications come and are kept, and nobody acts on them."""
-    forge.handles = False
-    yield forge
-    forge.handles = True
-
-
 @pytest.fixture(scope="session")
 def stable(site, forge):
     """The environment with a good version in it, which Prometheus sees."""

@@ -2,6 +2,7 @@
 
 import json
 import platform
+import subprocess
 import time
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ class Figures:
     """The document of figures."""
 
     def __init__(self, root: Path) -> None:
-        self.file = root / FILE
+        self.root, self.file = root, root / FILE
         self.document: dict[str, Any] = json.loads(self.file.read_text()) if self.file.is_file() else {}
 
     def put(self, scenario: str, found: dict[str, Any]) -> None:
@@ -24,4 +25,6 @@ class Figures:
 
     def machine(self, found: dict[str, Any]) -> None:
         """What it ran on."""
-        self.put("machine", {"system": platform.platform(), **found})
+        command = ["git", "rev-parse", "--short=7", "HEAD"]
+        commit = subprocess.run(command, cwd=self.root, capture_output=True, text=True, check=False).stdout.strip()
+        self.put("machine", {"system": platform.platform(), "commit": commit, **found})

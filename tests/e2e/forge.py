@@ -31,7 +31,7 @@ class Dispatch(Struct, frozen=True, kw_only=True):
     at: float
     path: str
     body: dict[str, Any]
-    outcome: Outcome | None
+    outcome: Outcome
     ended: float
 
     def about(self, digest: str) -> bool:
@@ -44,7 +44,6 @@ class Forge:
 
     def __init__(self, repository: Repository, host: str, after: Callable[[str], Any]) -> None:
         self.repository, self.after = repository, after
-        self.handles = True  # whether the handler runs
         self.dispatches: list[Dispatch] = []
         forge = self
 
@@ -75,7 +74,7 @@ class Forge:
         """A dispatch came; one after the other, as a workflow's concurrency has it."""
         at = time.time()
         with self._one:
-            outcome = self._handle(body) if self.handles else None
+            outcome = self._handle(body)
             document = json.loads(body)
             self.dispatches.append(Dispatch(at=at, path=path, body=document, outcome=outcome, ended=time.time()))
 

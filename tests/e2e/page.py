@@ -103,7 +103,8 @@ def section(document: dict[str, Any]) -> str:
     machine = document["machine"]
     days = sorted({each["measured"] for name, each in document.items()})
     parts = [
-        f"Measured {days[0]} to {days[-1][11:]} UTC on {machine['system']}; {'; '.join(machine['cluster'])}.",
+        f"Measured {days[0]} to {days[-1][11:]} UTC, commit {machine['commit']}, on {machine['system']}; "
+        f"{'; '.join(machine['cluster'])}.",
         promotions(document["b: promotions"]) if "b: promotions" in document else "",
         *(f"![{title}]({Path(file).name})" for name, (file, title, _) in PICTURES.items() if name in document),
         bad({name[3:]: each for name, each in document.items() if name.startswith("c: ")}),

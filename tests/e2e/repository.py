@@ -32,11 +32,12 @@ FAST: dict[str, Any] = {
         "patience_minutes": 1,
         "progress_deadline_seconds": 45,
     },
+    "comparison": {"minutes": 1},
     "blue_green": {"observe_seconds": 15, "keep_seconds": 120},
     "monitoring": {"scrape_seconds": 2},
     "drift": {"minimum_rows": 200},
 }
-ROUTING = r"strategy-|traffic-gateway-api|shadow"
+ROUTING = r"strategy-|traffic-gateway-api|shadow|e2e/"
 AUTOSCALER = "HorizontalPodAutoscaler"
 UNMEASURED = f"""\
 apiVersion: autoscaling/v2

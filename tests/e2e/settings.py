@@ -22,6 +22,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     pull        the registry as the nodes call it; empty: images are pulled under the name that stands in gitops/
     host        this machine as pods see it: git and notifications are served there; empty: the controllers see this
                 machine's files and its loopback
+    gateway     where pods and this machine reach what answers for the Gateway `gateway/models`; empty: there is none
     stop, start commands that take away and bring back `apiserver` or `prometheus`, which is their last argument
     """
 
@@ -29,6 +30,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     prometheus: str
     pull: str = ""
     host: str = ""
+    gateway: str = ""
     stop: str = ""
     start: str = ""
     bundle: str = ""
@@ -57,7 +59,9 @@ def read() -> Settings:
     """The settings; raises InputError in one line when one is missing."""
     if line := missing():
         raise InputError(line)
-    said = {name: os.environ.get(f"E2E_{name.upper()}", "") for name in ("pull", "host", "stop", "start", "base")}
+    said = {
+        name: os.environ.get(f"E2E_{name.upper()}", "") for name in ("pull", "host", "gateway", "stop", "start", "base")
+    }
     return Settings(
         registry=os.environ["E2E_REGISTRY"].rstrip("/"),
         prometheus=os.environ["E2E_PROMETHEUS"].rstrip("/"),

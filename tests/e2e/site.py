@@ -4,7 +4,6 @@ import calendar
 import json
 import shutil
 import subprocess
-import threading
 import time
 import urllib.parse
 import urllib.request
@@ -17,13 +16,14 @@ import yaml
 
 from release import kustomize
 from release.oci import Layout
-from tests.e2e.cluster import LOOK, Cluster, Unreachable, kubectl, wait
+from tests.e2e.cluster import Cluster, kubectl, wait
 from tests.e2e.images import Images
 from tests.e2e.load import Load
 from tests.e2e.registry import Registry
 from tests.e2e.repository import Outcome, Repository
 from tests.e2e.settings import Settings
 from tests.e2e.versions import NEVER_THERE, UNPULLABLE
+from tests.e2e.watch import Watch
 
 ARGOCD = "argocd"
 ROLLOUT = "model"
@@ -237,15 +237,19 @@ class Site:
 
     def scraped(self, environment: str) -> int:
         """How many pods of an environment Prometheus sees."""
-        query = urllib.parse.quote(f'count(ml_model_info{{namespace="{self.namespace(environment)}"}})')
-        with urllib.request.urlopen(f"{self.settings.prometheus}/api/v1/query?query={query}", timeout=10) as answer:
+        return int(self.asked(f'count(ml_model_info{{namespace="{self.namespace(environment)}"}})'))
+
+    def asked(self, query: str) -> float:
+        """What Prometheus answers, 0 where it has nothing."""
+        address = f"{self.settings.prometheus}/api/v1/query?query={urllib.parse.quote(query)}"
+        with urllib.request.urlopen(address, timeout=10) as answer:
             found = json.loads(answer.read())["data"]["result"]
-        return int(found[0]["value"][1]) if found else 0
+        return float(found[0]["value"][1]) if found else 0.0
 
     @contextmanager
-    def watched(self, environment: str) -> Iterator["Watch"]:
+    def watched(self, environment: str) -> Iterator[Watch]:
         """What changes in an environment meanwhile, with the moments."""
-        watch = Watch(self, environment)
+        watch = Watch(lambda: self.state(environment))
         watch.start()
         try:
             yield watch
@@ -253,7 +257,7 @@ class Site:
             watch.ended.set()
             watch.join()
 
-    def picture(self, load: Load, begin: float, end: float, watch: "Watch", old: str, new: str) -> dict[str, Any]:
+    def picture(self, load: Load, begin: float, end: float, watch: Watch, old: str, new: str) -> dict[str, Any]:
         """Answers per second of two versions, and what happened when, for a picture."""
         seconds = [
             {
@@ -289,35 +293,6 @@ class Site:
             if done.returncode == 0:
                 return
         raise AssertionError(f"{command} {what}: {done.stdout}{done.stderr}")
-
-
-class Watch(threading.Thread):
-    """Looks at an environment all the time and keeps every change."""
-
-    def __init__(self, site: Site, environment: str) -> None:
-        super().__init__(daemon=True)
-        self._site, self._environment = site, environment
-        self.ended = threading.Event()
-        self.changes: list[tuple[float, dict[str, Any]]] = []
-
-    def run(self) -> None:
-        while not self.ended.is_set():
-            try:
-                said = self._site.state(self._environment)
-            except Unreachable:
-                said = {"phase": "API server away"}
-            if not self.changes or self.changes[-1][1] != said:
-                self.changes.append((time.time(), said))
-            self.ended.wait(LOOK)
-
-    def first(self, matches: Callable[[dict[str, Any]], bool], after: float = 0.0) -> float | None:
-        """The first moment at which a state was seen."""
-        return next((at for at, said in self.changes if at >= after and matches(said)), None)
-
-    def told(self, begin: float) -> list[str]:
-        """The changes as lines, seconds counted from a moment."""
-        keys = ("phase", "step", "abort", "sync", "health", "message", "ready")
-        return [f"{at - begin:7.1f} {json.dumps({k: said.get(k) for k in keys})}" for at, said in self.changes]
 
 
 def _seconds(text: str) -> float:

@@ -7,46 +7,68 @@ import pytest
 from tests.e2e.cluster import wait
 
 pytestmark = pytest.mark.cluster
-NEXT = "good-12"
+FIRST, NEXT, LATER = "good-10", "good-12", "good-11"
+APPROVED = ("--force", "--reason", "for the next scenario")  # a run that goes on (E2E_KEEP) has taken it back before
+HEALTHY_WITHIN = 5.0  # seconds from when Argo CD is told, where one pod has to come back
+ALL_WITHIN = 40.0  # where all of them have: one after the other, none before the one before it is ready
 
 
-def taken_back(site, stable, load, watch, before, begin):
+def promoted(site, stable, name):
+    """Deliver a version and have it run."""
+    site.deliver(stable, name, *APPROVED)
+    return site.arrive(stable, name)
+
+
+def taken_back(site, stable, load, before, begin):
     """Roll back, tell, arrive: seconds, steps and analyses on the way."""
-    rolled = site.rolled_back(stable)
-    told = site.tell(stable)
-    healthy = site.arrive(stable, before, 120)
+    with site.watched(stable) as watch:
+        rolled = site.rolled_back(stable)
+        told = site.tell(stable)
+        healthy = site.arrive(stable, before, 120)
     steps = sorted({said["step"] for at, said in watch.changes if at > told + 1 and said.get("phase") == "Paused"})
     counts = load.between(begin, healthy + 3)
     return {
         "rollback_s": round(rolled.seconds, 1),
         "told_to_healthy_s": round(healthy - told, 1),
         "pauses_at": steps,
+        "analyses": len(site.runs_of(stable, told)),
         "total": counts.summary(),
     }
 
 
 def test_a_revert_after_a_full_promotion(site, stable, load, figures):
-    before = site.running(stable)
+    promoted(site, stable, FIRST)
     begin = time.time()
-    site.deliver(stable, NEXT)
-    promoted = site.arrive(stable, NEXT)
-    with site.watched(stable) as watch:
-        found = taken_back(site, stable, load, watch, before, begin)
-    found["analyses"] = len(site.runs_of(stable, promoted + 1))
+    promoted(site, stable, NEXT)
+    found = taken_back(site, stable, load, FIRST, begin)
     figures.put("e: revert after full promotion", found)
     assert found["total"]["lost"] == 0
+    assert (found["pauses_at"], found["analyses"]) == ([], 0), "it went through steps again"
+    assert found["told_to_healthy_s"] <= ALL_WITHIN
+
+
+def test_a_revert_after_a_full_promotion_with_another_version_in_between(site, stable, load, figures):
+    """The one that was just sent back lies between the two that are promoted: the way back is measured like a way forth."""
+    before = site.running(stable)
+    begin = time.time()
+    promoted(site, stable, LATER)
+    found = taken_back(site, stable, load, before, begin)
+    figures.put("e: revert after full promotion, another version in between", found)
+    assert found["total"]["lost"] == 0
+    assert found["pauses_at"] != []
+    assert found["analyses"] > 0
 
 
 def test_a_revert_in_the_middle_of_a_canary(site, stable, load, figures):
     before = site.running(stable)
     begin = time.time()
-    site.deliver(stable, NEXT, "--force", "--reason", "to revert it in the middle")
+    site.deliver(stable, NEXT, *APPROVED)
     wait("the first pause", lambda: site.state(stable)["paused"], 90)
-    with site.watched(stable) as watch:
-        found = taken_back(site, stable, load, watch, before, begin)
+    found = taken_back(site, stable, load, before, begin)
     figures.put("e: revert in the middle of a canary", found)
     assert found["total"]["lost"] == 0
-    assert found["pauses_at"] == [], "it went through steps again"
+    assert (found["pauses_at"], found["analyses"]) == ([], 0), "it went through steps again"
+    assert found["told_to_healthy_s"] <= HEALTHY_WITHIN
 
 
 def test_a_revert_is_not_reverted(site, stable):
@@ -66,6 +88,7 @@ def test_what_was_taken_back_comes_again_only_approved_anew(site, stable, figure
     assert site.repository.line(stable) == line
     begin = time.time()
     told = site.deliver(stable, NEXT, "--force", "--reason", "approved anew")
+    wait("the first pause", lambda: site.state(stable)["paused"], 90)
     healthy = site.arrive(stable, NEXT)
     analyses = len(site.runs_of(stable, begin))
     figures.put(
@@ -77,3 +100,4 @@ def test_what_was_taken_back_comes_again_only_approved_anew(site, stable, figure
             "analyses": analyses,
         },
     )
+    assert analyses > 0, "it came again unmeasured"

@@ -106,15 +106,23 @@ class Counting(Load):
 
 
 def pool(said: dict[str, Any]) -> list[Question]:
-    """The requests to ask in turn: every golden row, in one of every so many the mark."""
-    mark = said["mark"]
+    """The requests to ask in turn: every golden row; the mark, and the header if there is one, in one of every so many."""
+    mark, header = said["mark"], said.get("header")
     return [
-        Question(_request(said, row, mark if number % mark["every"] == 0 else None), lambda head, body: "")
+        Question(
+            _request(
+                said,
+                row,
+                mark if number % mark["every"] == 0 else None,
+                header["line"] if header and number % header["every"] == 0 else "",
+            ),
+            lambda head, body: "",
+        )
         for number, row in enumerate(said["rows"] * mark["every"])
     ]
 
 
-def _request(said: dict[str, Any], row: list[Any], mark: dict[str, Any] | None) -> bytes:
+def _request(said: dict[str, Any], row: list[Any], mark: dict[str, Any] | None, header: str) -> bytes:
     inputs = [
         {"name": name, "datatype": datatype, "shape": [1], "data": [value]}
         for (name, datatype), value in zip(said["columns"], row, strict=True)
@@ -123,8 +131,8 @@ def _request(said: dict[str, Any], row: list[Any], mark: dict[str, Any] | None) 
         if mark and column["name"] == mark["column"]:
             column["data"] = [mark["value"]]
     body = json.dumps({"inputs": inputs}).encode()
-    head = f"POST {said['path']} HTTP/1.1\r\nhost: model\r\ncontent-type: application/json\r\n"
-    return f"{head}{said.get('headers', '')}content-length: {len(body)}\r\n\r\n".encode() + body
+    head = f"POST {said['path']} HTTP/1.1\r\nhost: {said.get('host', 'model')}\r\ncontent-type: application/json\r\n"
+    return f"{head}{header}content-length: {len(body)}\r\n\r\n".encode() + body
 
 
 def main(host: str, port: str, rate: str, questions: str) -> None:

@@ -1,10 +1,10 @@
-"""The other strategies. Blue/green needs no router; those that need one are listed as not run where there is none."""
+"""Blue/green, which needs no router: a good version, and a bad one."""
 
 import time
 
 import pytest
 
-from tests.e2e import versions
+from tests.e2e import strategies, versions
 from tests.e2e.cluster import wait
 
 pytestmark = pytest.mark.cluster
@@ -15,16 +15,9 @@ def bluegreen(site, stable):
     """The environment under blue/green, and back afterwards."""
     runs = site.running(stable)
 
-    def change(component):
-        site.repository.choose(stable, component)
-        commit = site.repository.commit(f"{component} in {stable}")
-        site.tell(stable)
-        wait("the change of strategy", lambda: site.state(stable)["revision"] == commit, 60)
-        site.arrive(stable, site.images.named_image(site.state(stable)["image"]), 120)
-
-    change("derived/strategy-bluegreen")
+    strategies.switch(site, stable, "derived/strategy-bluegreen")
     yield runs
-    change("derived/strategy-canary")
+    strategies.switch(site, stable, "derived/strategy-canary")
 
 
 def test_blue_green_switches_and_goes_back(site, stable, load, forge, bluegreen, figures):
