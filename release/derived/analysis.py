@@ -26,6 +26,7 @@ ONCE = "[1d]"  # in which a pod was scraped, if it ever was: a lost one is judge
 PILED_UP = 4  # times the requests in flight at which the autoscaler adds replicas: beyond that they are not answered
 RETRY_SECONDS = 10  # the controller's own interval after a measurement that could not be made
 PREDICTIONS = "ml_prediction_grid_total"  # in bins that every version has
+ANSWERED = 'bin!="__missing__"'  # no number is no prediction, but a bad answer: `success-rate` counts it
 SMALLEST_SHARE = 0.001  # of a bin that one side has and the other has not
 
 
@@ -124,7 +125,8 @@ def shift(budgets: Budgets, scope: Scope, count: int) -> tuple[Metric, ...]:
     canary, least = budgets.canary, budgets.drift.minimum_rows
     window = f"[{len(canary.weights) * canary.pause_seconds}s]"
     new, old = (
-        _counted(_version(scope, argument).of(PREDICTIONS), over) for argument, over in ((CANARY, ""), (STABLE, window))
+        _counted(_version(scope, argument).of(PREDICTIONS, ANSWERED), over)
+        for argument, over in ((CANARY, ""), (STABLE, window))
     )
     shares = (
         f"sum by (output, bin) ({each}) / on (output) group_left () sum by (output) ({each})" for each in (new, old)

@@ -139,7 +139,7 @@ def _pods(budgets: Budgets, scope: Scope) -> Row:
         ),
         Panel(
             title="In flight",
-            about=f"Requests that have come and are not answered; {scaling.inflight_per_replica} are planned for a replica.",
+            about=f"Requests that have come and wait; {scaling.inflight_per_replica} are planned for a replica.",
             queries=(Query(f"max by (pod) ({scope.of('ml_inference_inflight')})", "{{pod}}"),),
             limit=scaling.inflight_per_replica,
         ),

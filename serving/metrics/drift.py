@@ -99,6 +99,20 @@ class CategoricalBins(Bins):
         return places
 
 
+class ClassBins(Bins):
+    """The class that each row's scores are highest for; of more than `CATEGORIES` the rest as other."""
+
+    def __init__(self, names: list[str]) -> None:
+        self._width, labels = len(names), names[:CATEGORIES]
+        labels += [OTHER] if self._width > CATEGORIES else []
+        super().__init__(labels, [0] * (len(labels) + 1))
+
+    def places(self, values: Values) -> np.ndarray:
+        scores = np.asarray(values).reshape(-1, self._width)
+        places = np.minimum(scores.argmax(1), len(self.labels) - 2)
+        return np.where(np.isnan(scores).any(1), len(self.labels) - 1, places)
+
+
 class Drift:
     """The bins of a bundle's inputs and outputs, as many as `SERIES` allows; `untracked` inputs have none."""
 
@@ -109,7 +123,11 @@ class Drift:
         self.outputs = {name: NumericBins(profile) for name, profile in predictions if name in single}
         edges = GRIDS[bundle.manifest.task]
         grid = NumericProfile(edges=edges, counts=[0] * (len(edges) + 1), missing=0)
-        self.grids = {name: NumericBins(grid) for name in single}
+        self.grids: dict[str, Bins] = {name: NumericBins(grid) for name in single}
+        if bundle.manifest.task == "multiclass":
+            for output in bundle.manifest.outputs:
+                if output.width > 1:
+                    self.grids[output.name] = ClassBins(_classes(bundle.manifest.classes, output.width))
         self.features: dict[str, Bins] = {}
         left = SERIES
         for name, profile in bundle.profile.inputs.items():
@@ -154,6 +172,11 @@ class Drift:
         for name, bins in self.features.items():
             if isinstance(bins, CategoricalBins) and bins.open:
                 yield name, bins.unseen
+
+
+def _classes(names: tuple[str, ...], width: int) -> list[str]:
+    """What the classes are called, where they have a name each; else their numbers."""
+    return list(names) if len(set(names)) == len(names) == width else [str(place) for place in range(width)]
 
 
 def _joined(arrays: list[np.ndarray]) -> Values:

@@ -229,6 +229,25 @@ STORIES = {
         600,
         {"prediction-shift": 0.75 * math.log(4) + 3 * 0.249 * math.log(250)},
     ),
+    "what has no number is no bin of its own": (
+        [
+            *predictions(EVEN),
+            *predictions(EVEN, OLD),
+            series("ml_prediction_grid_total", "0+400x80", output="probability", bin="__missing__"),
+            series("ml_prediction_grid_total", "0x80", OLD, output="probability", bin="__missing__"),
+        ],
+        600,
+        {"prediction-shift": 0},
+    ),
+    "answers without a number are not predictions enough": (
+        [
+            *predictions((0, 0, 0, 10)),
+            *predictions(EVEN, OLD),
+            series("ml_prediction_grid_total", "0+400x80", output="probability", bin="__missing__"),
+        ],
+        600,
+        {"prediction-shift": 0},
+    ),
     "one of two outputs moved": (
         [
             *predictions(EVEN),

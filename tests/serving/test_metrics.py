@@ -98,6 +98,30 @@ def test_a_number_without_a_range_is_counted_by_its_size(tmp_path: Path) -> None
     assert page['ml_prediction_grid_total{output="value",bin="128.0"}'] == 1
 
 
+def test_of_scores_of_classes_the_highest_is_counted(tmp_path: Path) -> None:
+    bundle = bundles.write(tmp_path, "multiclass")
+    (output,) = bundle.manifest.outputs
+    assert output.width == 3
+    counters = Metrics(bundle, "1")
+    scores = np.array([[0.1, 0.2, 0.7], [0.5, 0.3, 0.2], [0.0, 0.1, 0.9], [np.nan, 0.0, 0.0]], np.float32)
+    counters.drift.observe(feeds(), {output.name: scores[:2]}, 2)
+    counters.drift.observe(feeds(), {output.name: scores[2:]}, 2)
+    names = bundle.manifest.classes or ("0", "1", "2")
+    found = {name: count for name, count in exposition(counters).items() if name.startswith("ml_prediction_grid_total")}
+    assert found == {
+        f'ml_prediction_grid_total{{output="{output.name}",bin="{name}"}}': count
+        for name, count in zip((*names, "__missing__"), (1, 0, 2, 1), strict=True)
+    }
+
+
+def test_of_many_classes_the_last_ones_share_a_bin() -> None:
+    bins = drift.ClassBins([str(place) for place in range(1000)])
+    bins.add(np.eye(1000, dtype=np.float32)[[0, 19, 20, 999]])
+    counted = {label: count for label, count in zip(bins.labels, bins.counts.tolist(), strict=True) if count}
+    assert counted == {"0": 1, "19": 1, "__other__": 2}
+    assert len(bins.labels) == 22
+
+
 def test_a_tensor_of_many_numbers_has_no_bins_and_does_no_harm(tmp_path: Path) -> None:
     bundle = bundles.write(tmp_path)
     _, *others = bundle.manifest.inputs
