@@ -226,6 +226,11 @@ class Budgets(Section, frozen=True):
             raise ValueError(f"scaling.maximum_replicas: service.throughput_rps takes {self.replicas}")
 
     @property
+    def compared_seconds(self) -> int:
+        """How long an A/B comparison lasts: never less than the analysis needs."""
+        return max(self.comparison.minutes * 60, self.canary.pause_seconds)
+
+    @property
     def replicas(self) -> int:
         """Enough for the throughput that is promised, and never fewer than the minimum."""
         needed = math.ceil(self.service.throughput_rps / self.scaling.requests_per_second_per_replica)

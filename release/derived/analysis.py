@@ -8,7 +8,7 @@ between the steps, does not let the version go on. docs/delivery.md has the tabl
 import math
 from collections.abc import Callable
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from contracts.budgets import Budgets
 from release.derived import promql
@@ -17,11 +17,13 @@ from release.derived.promql import Scope
 from release.derived.text import HEADER, component, indented, metadata
 
 CANARY, STABLE = "canary-hash", "stable-hash"
-SLO, OBSERVED, SHIFT, FLOOR, SEEN = "slo", "slo-observed", "prediction-shift", "traffic-floor", "seen"
+SLO, SHIFT, FLOOR, SEEN = "slo", "prediction-shift", "traffic-floor", "seen"
+OBSERVED, COMPARED = "slo-observed", "slo-compared"  # both of them, for blue/green and for A/B
 BUDGETED_ERRORS = 10  # a burn rate is judged from so many requests on that this many errors would be in the budget
 # Argo Rollouts refuses a Rollout whose analysis between the steps has no count ("runs indefinitely"), first deployment
 # included: years of measurements, after which it would be a failure.
 FOREVER = 10_000_000
+BORNE = 0.01  # of a comparison's measurements may be bad: over days some are, of any version
 ONCE = "[1d]"  # in which a pod was scraped, if it ever was: a lost one is judged long before that is over
 PILED_UP = 4  # times the requests in flight at which the autoscaler adds replicas: beyond that they are not answered
 RETRY_SECONDS = 10  # the controller's own interval after a measurement that could not be made
@@ -46,10 +48,13 @@ class Metric(Struct, frozen=True, kw_only=True):
 def files(budgets: Budgets, identity: Identity) -> dict[str, str]:
     """The component `analysis` of an environment."""
     scope = Scope(identity.namespace)
+    promised, moved = slo(budgets, scope), shift(budgets, scope)
+    counted, failures = measurements(budgets, budgets.blue_green.observe_seconds), borne(budgets)
     templates = {
-        SLO: slo(budgets, scope, 0),
-        OBSERVED: (*slo(budgets, scope, measurements(budgets)), *shift(budgets, scope, measurements(budgets))),
-        SHIFT: shift(budgets, scope, 0),
+        SLO: promised,
+        SHIFT: moved,
+        OBSERVED: tuple(structs.replace(metric, count=counted) for metric in (*promised, *moved)),
+        COMPARED: tuple(structs.replace(metric, failures=failures) for metric in (*promised, *moved)),
         FLOOR: floor(budgets, scope),
         SEEN: seen(scope),
     }
@@ -57,7 +62,7 @@ def files(budgets: Budgets, identity: Identity) -> dict[str, str]:
     return {"analysis/kustomization.yaml": component(resources=[f"{name}.yaml" for name in templates]), **written}
 
 
-def slo(budgets: Budgets, scope: Scope, count: int) -> tuple[Metric, ...]:
+def slo(budgets: Budgets, scope: Scope) -> tuple[Metric, ...]:
     """What was promised to clients, held against the new version's own answers."""
     canary, service = budgets.canary, budgets.service
     new, window = _version(scope, CANARY), f"[{canary.window_seconds}s]"
@@ -65,7 +70,7 @@ def slo(budgets: Budgets, scope: Scope, count: int) -> tuple[Metric, ...]:
     allowed = 1 - service.availability
     enough = math.ceil(BUDGETED_ERRORS / allowed)
     piled_up = PILED_UP * budgets.scaling.inflight_per_replica
-    every = {"delay": canary.initial_delay_seconds, "failures": canary.failure_limit, "count": count}
+    every = {"delay": canary.initial_delay_seconds, "failures": canary.failure_limit}
     return (
         Metric(
             name="success-rate",
@@ -120,7 +125,7 @@ def slo(budgets: Budgets, scope: Scope, count: int) -> tuple[Metric, ...]:
     )
 
 
-def shift(budgets: Budgets, scope: Scope, count: int) -> tuple[Metric, ...]:
+def shift(budgets: Budgets, scope: Scope) -> tuple[Metric, ...]:
     """The new version's predictions, since it is there, against the stable one's in as long as the steps take."""
     canary, least = budgets.canary, budgets.drift.minimum_rows
     window = f"[{len(canary.weights) * canary.pause_seconds}s]"
@@ -142,7 +147,6 @@ def shift(budgets: Budgets, scope: Scope, count: int) -> tuple[Metric, ...]:
             condition=f"result[0] <= {canary.prediction_shift:g}",
             delay=canary.initial_delay_seconds,
             failures=canary.failure_limit,
-            count=count,
         ),
     )
 
@@ -268,10 +272,15 @@ def patience(budgets: Budgets) -> int:
     return budgets.drain.termination_grace_seconds + 4 * budgets.monitoring.scrape_seconds
 
 
-def measurements(budgets: Budgets) -> int:
-    """How many it takes to look at a version for as long as blue/green observes it."""
-    left = budgets.blue_green.observe_seconds - budgets.canary.initial_delay_seconds
-    return math.ceil(left / budgets.canary.interval_seconds) + 1
+def measurements(budgets: Budgets, seconds: int) -> int:
+    """How many it takes to look at a version for so long, the last one not before its end."""
+    return math.ceil((seconds - budgets.canary.initial_delay_seconds) / budgets.canary.interval_seconds) + 1
+
+
+def borne(budgets: Budgets) -> int:
+    """Bad measurements that a comparison bears: `failure_limit` is meant for a release of minutes."""
+    counted = measurements(budgets, budgets.compared_seconds)
+    return max(budgets.canary.failure_limit, math.floor(BORNE * counted))
 
 
 def errors(budgets: Budgets) -> int:

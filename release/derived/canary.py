@@ -32,7 +32,7 @@ def files(budgets: Budgets, identity: Identity) -> dict[str, str]:
         ),
         "strategy-ab/kustomization.yaml": component(
             components=[f"{COMPONENTS}/strategy-ab", named, "../analysis"],
-            patches=rollout_patch(_plan(budgets, by_header(budgets))) + _hostname(identity),
+            patches=rollout_patch(_plan(budgets, by_header(budgets), compared=True)) + _hostname(identity),
         ),
     }
 
@@ -68,11 +68,11 @@ def by_weight(budgets: Budgets) -> list[str]:
 
 def by_header(budgets: Budgets) -> list[str]:
     """A/B: who sends the header is answered by the new version, for as long as the comparison lasts; then everybody."""
-    canary, ab = budgets.canary, budgets.comparison
+    ab = budgets.comparison
     return [
-        f"- setCanaryScale: {{weight: {canary.weights[-1]}}}",
+        f"- setCanaryScale: {{weight: {budgets.canary.weights[-1]}}}",
         _header(ab.header, ab.value),
-        *_look(canary, max(ab.minutes * 60, canary.pause_seconds)),
+        *_look(budgets.canary, budgets.compared_seconds),
         f"- setHeaderRoute: {{name: {ROUTE}}}",
     ]
 
@@ -118,13 +118,17 @@ def _argument(name: str) -> str:
     return f"{{name: {name}, valueFrom: {{podTemplateHashValue: {HASHES[name]}}}}}"
 
 
-def _plan(budgets: Budgets, steps: list[str]) -> str:
+def _plan(budgets: Budgets, steps: list[str], *, compared: bool = False) -> str:
     """Steps, and the analysis that goes on beside them from the first one on in which the new version may be asked."""
     canary = budgets.canary
+    templates, failures, lasts = (analysis.SLO, analysis.SHIFT), canary.failure_limit, canary.pause_seconds
+    if compared:
+        templates, failures, lasts = (analysis.COMPARED,), analysis.borne(budgets), budgets.compared_seconds
+    detected = canary.initial_delay_seconds + failures * canary.interval_seconds
+    named = ", ".join(f"{{templateName: {name}}}" for name in templates)
     starting = next(place for place, step in enumerate(steps) if step.startswith("- pause"))
     return f"""\
-# A version that is bad from the start is taken back after {canary.detection_seconds} s of measuring; a step lasts \
-{canary.pause_seconds} s.
+# A version that is bad from the start is taken back after {detected} s of measuring; a step lasts {lasts} s.
 - op: add
   path: /spec/strategy/canary/steps
   value:
@@ -133,7 +137,7 @@ def _plan(budgets: Budgets, steps: list[str]) -> str:
   path: /spec/strategy/canary/analysis
   value:
     startingStep: {starting}
-    templates: [{{templateName: {analysis.SLO}}}, {{templateName: {analysis.SHIFT}}}]
+    templates: [{named}]
     args:
       - {_argument(analysis.CANARY)}
       - {_argument(analysis.STABLE)}

@@ -13,6 +13,7 @@ import pytest
 import yaml
 from msgspec import Struct
 
+from release import derived
 from release.derived import analysis
 from tests.gitops.budgeted import IDENTITY, budgeted
 from tests.gitops.manifests import ENVIRONMENTS, of_kind
@@ -138,6 +139,39 @@ def test_a_version_that_is_bad_from_the_start_is_sent_back_within_the_detection_
 def test_two_bad_measurements_are_borne_and_a_third_is_not_however_far_apart(metrics, name):
     assert outcome(metrics[name], [False, True, True, False, True]).phase == "Running"
     assert outcome(metrics[name], [False, True, True, False, True, False]).phase == "Failed"
+
+
+DAY = 24 * 60
+
+
+@pytest.mark.parametrize(
+    ("minutes", "borne", "detection"), [(1, 2, 120), (60, 2, 120), (DAY, 28, 900), (3 * DAY, 86, 2640)]
+)
+def test_a_comparison_bears_a_hundredth_of_its_measurements_and_never_fewer_than_a_canary(minutes, borne, detection):
+    """Counted over days, two bad ones would send any version back; a bad one costs a hundredth of the time, and a minute."""
+    found = budgeted(comparison__minutes=minutes)
+    written = derived.files(found, IDENTITY)
+    for metric in yaml.safe_load(written[f"analysis/{analysis.COMPARED}.yaml"])["spec"]["metrics"]:
+        assert metric["failureLimit"] == borne
+        assert "count" not in metric
+        assert outcome(metric, [False] * 1000) == Outcome("Failed", detection)
+        assert detection <= found.canary.initial_delay_seconds + max(0.01 * minutes * 60, 60)
+        # One bad one in an hour, over the whole of it.
+        rarely = [place % 120 != 0 for place in range(minutes * 2)]
+        assert outcome(metric, rarely).phase == "Running"
+        twice = [place % 60 != 0 for place in range(minutes * 2)]
+        assert outcome(metric, twice).phase == ("Failed" if minutes > 60 else "Running")
+    assert f"taken back after {detection} s of measuring" in written["strategy-ab/kustomization.yaml"]
+
+
+def test_a_comparison_judges_by_all_that_a_canary_is_judged_by(metrics):
+    written = derived.files(budgeted(), IDENTITY)
+    for name in (analysis.COMPARED, analysis.OBSERVED):
+        compared = {one["name"]: one for one in yaml.safe_load(written[f"analysis/{name}.yaml"])["spec"]["metrics"]}
+        assert set(compared) == set(SLOW)
+        for key, one in compared.items():
+            assert one["provider"] == metrics[key]["provider"]
+            assert one["successCondition"] == metrics[key]["successCondition"]
 
 
 @pytest.mark.parametrize("name", TABLE)

@@ -82,7 +82,8 @@ def test_analysis_begins_with_the_first_step_in_which_the_version_is_asked(name)
     assert "pause" in steps[starting]
     assert not pauses(steps[:starting])
     assert weights(steps[:starting]) or name == "ab"
-    assert [one["templateName"] for one in background["templates"]] == [analysis.SLO, analysis.SHIFT]
+    wanted = [analysis.COMPARED] if name == "ab" else [analysis.SLO, analysis.SHIFT]
+    assert [one["templateName"] for one in background["templates"]] == wanted
     assert {one["valueFrom"]["podTemplateHashValue"] for one in background["args"]} == {"Latest", "Stable"}
 
 
@@ -136,7 +137,7 @@ def test_without_a_router_the_shares_that_whole_pods_give_are_written_beside_the
 @pytest.mark.parametrize("changes", [{}, {"blue_green__observe_seconds": 310}, QUICK], ids=["usual", "uneven", "quick"])
 def test_blue_green_is_measured_for_as_long_as_it_is_observed_and_before_anything_ends_it(changes):
     found = budgeted(**changes)
-    counted = analysis.measurements(found)
+    counted = analysis.measurements(found, found.blue_green.observe_seconds)
     last = found.canary.initial_delay_seconds + (counted - 1) * found.canary.interval_seconds
     assert found.blue_green.observe_seconds <= last < found.blue_green.observe_seconds + found.canary.interval_seconds
     assert counted > found.canary.failure_limit  # or the bad ones could not be too many
