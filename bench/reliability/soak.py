@@ -86,7 +86,8 @@ def scenario(setup: Setup) -> Result:
 async def hold(server: Server, load: Load, rate: float, seconds: float, budget: float) -> Held:
     """Ask at this rate until the time is over, or until too many answers are late for `budget`, in milliseconds."""
     await load.warm()
-    sampling = asyncio.create_task(sample(server, seconds))
+    samples: list[Sample] = []
+    sampling = asyncio.create_task(sample(server, seconds, samples))
     asking = asyncio.create_task(load.at(rate, seconds))
     begin, late, looked_at, given_up = time.perf_counter(), 0, 0, None
     while given_up is None and not asking.done():
@@ -101,9 +102,10 @@ async def hold(server: Server, load: Load, rate: float, seconds: float, budget: 
     await asyncio.wait({asking, sampling})
     if given_up is None:
         asking.result()
+        sampling.result()
     await load.settle()
     load.close()
-    return Held(rate, load.tally, sampling.result() if given_up is None else [], given_up)
+    return Held(rate, load.tally, samples, given_up)
 
 
 def findings(tally: Tally, samples: list[Sample], budget: float) -> tuple[Finding, ...]:
@@ -123,17 +125,18 @@ def findings(tally: Tally, samples: list[Sample], budget: float) -> tuple[Findin
 
 def growth(samples: list[Sample]) -> float:
     """Megabytes that memory grew by, on the straight line through the samples."""
+    if len(samples) <= 2:
+        return 0.0
     times, sizes = np.array([(at, size) for at, size, _ in samples]).T
-    return float(np.polyfit(times, sizes, 1)[0] * (times[-1] - times[0])) if len(samples) > 2 else 0.0
+    return float(np.polyfit(times, sizes, 1)[0] * (times[-1] - times[0]))
 
 
-async def sample(server: Server, seconds: float) -> list[Sample]:
+async def sample(server: Server, seconds: float, samples: list[Sample]) -> None:
     """Memory and descriptors of the server, some hundred times."""
-    samples, start = [], time.perf_counter()
+    start = time.perf_counter()
     while (now := time.perf_counter() - start) < seconds - 0.1:
         samples.append((now, processes.memory(server.pid), processes.descriptors(server.pid)))
         await asyncio.sleep(max(0.25, seconds / 600))
-    return samples
 
 
 def _is_5xx(name: str) -> bool:
