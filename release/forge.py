@@ -1,7 +1,7 @@
 """The forge: where a change is proposed, looked at and merged. Plain git here; GitHub or GitLab are one file away."""
 
 from collections.abc import Callable
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from msgspec import Struct
 
@@ -18,6 +18,7 @@ class Proposal(Struct, frozen=True, kw_only=True):
     path: str
     content: bytes
     message: str
+    body: str = ""  # Markdown for those who look at it; empty: the message says it all
 
 
 class PullRequest(Struct, frozen=True, kw_only=True):
@@ -74,6 +75,33 @@ class Forge(Protocol):
 
     def close(self, branch: str) -> None:
         """Take away what an interrupted run left of a branch whose change the target has already."""
+        ...
+
+
+@runtime_checkable
+class Comments(Protocol):
+    """A forge on which people talk. Plain git has no place for it."""
+
+    def comment(self, pull_request: int, marker: str, text: str) -> None:
+        """The one comment that begins with the hidden `marker`: made, or put right in place."""
+        ...
+
+
+@runtime_checkable
+class Healths(Protocol):
+    """A forge to which clusters report."""
+
+    def health(self, commit: str, context: str) -> str:
+        """The newest commit status of that context: success, pending, failure, error; empty where there is none."""
+        ...
+
+
+@runtime_checkable
+class Approvals(Protocol):
+    """A forge on which people approve."""
+
+    def approvals(self, commit: str) -> tuple[str, ...]:
+        """Who approved the pull request that brought the commit; none where no pull request did."""
         ...
 
 
