@@ -14,6 +14,7 @@ import yaml
 from msgspec import Meta, Struct
 
 from contracts.errors import InputError
+from contracts.windows import Release
 
 FORMAT = 1
 Share = Annotated[float, Meta(ge=0, le=1)]
@@ -209,6 +210,7 @@ class Budgets(Section, frozen=True):
     quality: Quality
     model: Model
     drift: Drift
+    release: Release
 
     def __post_init__(self) -> None:
         if self.canary.window_seconds < 3 * self.monitoring.scrape_seconds:
@@ -259,7 +261,15 @@ def load(path: Path, environment: str | None = None) -> Budgets:
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML in which a key that is written twice is an error; YAML itself would keep the last one in silence."""
+    """YAML in which a key that is written twice is an error; YAML itself would keep the last one in silence.
+
+    A date stays the text that it is: what it means depends on the time zone beside it.
+    """
+
+    yaml_implicit_resolvers = {
+        first: [(tag, pattern) for tag, pattern in known if tag != "tag:yaml.org,2002:timestamp"]
+        for first, known in yaml.SafeLoader.yaml_implicit_resolvers.items()
+    }
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         keys = [key.value for key, _ in node.value]

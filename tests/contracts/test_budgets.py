@@ -29,6 +29,7 @@ quality: {metric: auc, floor: 0.7, baseline_margin: 0.005, champion_margin: 0.00
           calibration_error: 0.1, confidence: 0.95, resamples: 500}
 model: {maximum_bytes: 1000, parity_tolerance: 0.0001, operators: [Add]}
 drift: {psi: 0.25, minimum_rows: 500}
+release: {timezone: UTC, freeze: [], quiet_hours: [], least_error_budget: 0.1}
 environments:
   staging: {service: {throughput_rps: 100}, scaling: {minimum_replicas: 1}}
   production: {}
@@ -130,6 +131,19 @@ INVALID = {
         "document: scaling.maximum_replicas: service.throughput_rps takes 20",
     ),
     "a currency by its sign": ({"cost__currency": "$"}, "cost.currency: Expected `str` matching regex"),
+    "a freeze that ends before it begins": (
+        {"release__freeze": [{"from": "2026-12-23", "to": "2026-12-22", "why": "holidays"}]},
+        "release.freeze[0]: to: 2026-12-22 is not after 2026-12-23",
+    ),
+    "a freeze at no moment": (
+        {"release__freeze": [{"from": "Christmas", "to": "2026-12-22", "why": "holidays"}]},
+        "release.freeze[0]: 'Christmas' is no moment, as 2026-12-23 or",
+    ),
+    "hours that YAML read as a number": (
+        {"release__quiet_hours": [{"days": ["Fri"], "from": 960, "to": "24:00", "why": "weekend"}]},
+        "release.quiet_hours[0].from: Expected `str`, got `int`",
+    ),
+    "a time zone nobody lives in": ({"release__timezone": "Moon/Sea"}, "release: timezone: 'Moon/Sea' is none"),
     "a newer format": ({"format": 2}, "format: is 2, this version reads 1"),
     "a section that is a list": ({"data": []}, "data: Expected `object`, got `array`"),
     "a wrong value in an environment": (
