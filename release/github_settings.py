@@ -102,7 +102,7 @@ class Ruleset(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Environment(Struct, frozen=True, forbid_unknown_fields=True):
-    """An environment; what is not said is left as it is. No `branches`: jobs of any branch may use it."""
+    """An environment; what is not said is left as it is."""
 
     branches: tuple[str, ...] = ()
     secrets: tuple[str, ...] = ()
@@ -227,19 +227,8 @@ def _read(path: Path, shape: type[T]) -> T:
 
 def _consistent(settings: Settings) -> None:
     """What types cannot say; raises InputError."""
-    for name, names in (
-        ("rulesets", [each.name for each in settings.rulesets]),
-        ("labels", [each.name.lower() for each in settings.labels]),
-    ):
-        if twice := next((each for each in names if names.count(each) > 1), None):
-            raise InputError(f"{FOLDER / name}.yml: {twice}: is there twice; leave one")
-    for label in settings.labels:
-        if not re.fullmatch(r"[0-9a-f]{6}", label.color):
-            raise InputError(
-                f"{FOLDER / 'labels.yml'}: {label.name}: color: {label.color!r} is not six hex digits, small"
-            )
-        if len(label.description) > 100:
-            raise InputError(f"{FOLDER / 'labels.yml'}: {label.name}: description: GitHub takes 100 characters at most")
+    _labels(settings.labels)
+    _once("rulesets", [each.name for each in settings.rulesets])
     for ruleset in settings.rulesets:
         place = f"{FOLDER / 'rulesets.yml'}: {ruleset.name}"
         types = [rule.type for rule in ruleset.rules]
@@ -252,3 +241,18 @@ def _consistent(settings: Settings) -> None:
         for reviewer in environment.reviewers or ():
             if bool(reviewer.team) == bool(reviewer.user):
                 raise InputError(f"{FOLDER / 'environments.yml'}: {name}: reviewers: each names one of team, user")
+
+
+def _labels(labels: tuple[Label, ...]) -> None:
+    _once("labels", [each.name.lower() for each in labels])
+    for label in labels:
+        place = f"{FOLDER / 'labels.yml'}: {label.name}"
+        if not re.fullmatch(r"[0-9a-f]{6}", label.color):
+            raise InputError(f"{place}: color: {label.color!r} is not six hex digits in small letters")
+        if len(label.description) > 100:
+            raise InputError(f"{place}: description: GitHub takes 100 characters at most")
+
+
+def _once(name: str, names: list[str]) -> None:
+    if twice := next((each for each in names if names.count(each) > 1), None):
+        raise InputError(f"{FOLDER / name}.yml: {twice}: is there twice; leave one")
