@@ -1,16 +1,16 @@
-"""Other ways to scale than on CPU alone, each a component to list: by requests in flight too, or by KEDA."""
+"""Other ways to scale than on CPU alone, each a component: by requests in flight too, by KEDA, or not at all."""
 
 from contracts.budgets import Budgets
 from release.derived import promql
 from release.derived.canary import COMPONENTS
 from release.derived.identity import Identity
-from release.derived.text import component
+from release.derived.text import component, rollout_patch
 
 METRIC = "ml_inference_inflight"
 
 
 def files(budgets: Budgets, identity: Identity) -> dict[str, str]:
-    """The components hpa-inflight and keda of an environment."""
+    """The components hpa-inflight, keda and fixed-replicas of an environment."""
     scaling = budgets.scaling
     cpu, inflight = round(100 * scaling.cpu_utilisation), scaling.inflight_per_replica
     query = f"sum({promql.Scope(identity.namespace).of(METRIC)})"
@@ -49,7 +49,17 @@ def files(budgets: Budgets, identity: Identity) -> dict[str, str]:
         path: /spec/triggers/1/metadata/query
         value: {query}
 """
+    fixed = f"""\
+  # Without metrics-server: Argo CD calls an autoscaler that cannot measure Degraded, and the application with it.
+  - patch: |
+      apiVersion: autoscaling/v2
+      kind: HorizontalPodAutoscaler
+      metadata:
+        name: model
+      $patch: delete
+{rollout_patch(f"- op: add{chr(10)}  path: /spec/replicas{chr(10)}  value: {budgets.replicas}{chr(10)}")}"""
     return {
+        "fixed-replicas/kustomization.yaml": component(patches=fixed),
         "hpa-inflight/kustomization.yaml": component(patches=autoscaler),
         "keda/kustomization.yaml": component(components=[f"{COMPONENTS}/keda"], patches=scaled),
     }

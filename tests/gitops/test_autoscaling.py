@@ -6,8 +6,8 @@ import yaml
 from contracts import budgets
 from release import derived
 from tests.gitops.budgeted import IDENTITY, budgeted
-from tests.gitops.manifests import ENVIRONMENTS, ROOT, of_kind
-from tests.gitops.variants import Variant, rendered
+from tests.gitops.manifests import ENVIRONMENTS, ROOT, of_kind, rollout
+from tests.gitops.variants import STRATEGIES, Variant, rendered
 
 
 def scaler(environment, kind, *extras):
@@ -55,6 +55,14 @@ def test_keda_stands_in_for_the_autoscaler_with_the_same_numbers(environment, bu
     assert inflight["metadata"]["query"] == f"sum(ml_inference_inflight{{{own}}})"
     behaviour = scaler(environment, "HorizontalPodAutoscaler")["behavior"]
     assert spec["advanced"]["horizontalPodAutoscalerConfig"]["behavior"] == behaviour
+
+
+def test_where_nobody_measures_pods_there_are_as_many_as_the_throughput_takes(environment, budget):
+    """An autoscaler without metrics-server is Degraded for Argo CD, and the application with it."""
+    for strategy in STRATEGIES:
+        manifests = rendered(Variant(environment, strategy, ("fixed-replicas",)))
+        assert of_kind(manifests, "HorizontalPodAutoscaler") == []
+        assert rollout(manifests)["spec"]["replicas"] == budget.replicas
 
 
 @pytest.mark.parametrize(

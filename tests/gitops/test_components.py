@@ -8,9 +8,9 @@ import pytest
 import yaml
 
 from serving.arguments import arguments
-from tests.gitops.manifests import ENVIRONMENTS, ROOT, rollout, server
+from tests.gitops.manifests import ENVIRONMENTS, ROOT, RUNS, copy, documents, rollout, server, set_pin
 from tests.gitops.policies.registry import pods
-from tests.gitops.variants import ALL, EXTRAS, ROUTE, Variant, everything, rendered
+from tests.gitops.variants import ALL, EXTRAS, ROUTE, STRATEGIES, Variant, everything, rendered
 
 COMPONENTS = ROOT / "gitops/components"
 KUSTOMIZATIONS = [
@@ -112,3 +112,26 @@ def test_credentials_are_named_by_the_documents_that_explain_them():
     for name in ("model-api-keys", "model-verify-key", "model-pull"):
         assert name in text
     assert {"api-keys", "verify-key", "external-secrets"} <= set(EXTRAS)
+
+
+@pytest.mark.parametrize("environment", ENVIRONMENTS)
+@pytest.mark.parametrize("strategy", STRATEGIES)
+def test_monitoring_is_one_line_with_every_strategy(environment, strategy):
+    """No environment lists it as it is shipped: a cluster without the Prometheus operator knows none of its kinds."""
+    alone = rendered(Variant(environment, strategy))
+    watched = rendered(Variant(environment, strategy, ("monitoring",)))
+    added = [one for one in watched if one not in alone]
+    assert [one for one in alone if one not in watched] == []
+    assert {one["kind"] for one in added} == {"PodMonitor", "PrometheusRule", "ConfigMap"}
+    assert {one["metadata"]["namespace"] for one in added} == {rollout(alone)["metadata"]["namespace"]}
+
+
+@pytest.mark.parametrize("environment", ENVIRONMENTS)
+def test_the_line_goes_where_the_environment_s_comment_says(tmp_path, environment):
+    root = copy(tmp_path / "repository")
+    set_pin(root, environment, RUNS)
+    file = root / "gitops/envs" / environment / "kustomization.yaml"
+    assert "derived/monitoring" not in yaml.safe_load(file.read_text())["components"]
+    assert file.read_text().count("\n  - derived #") == 1
+    file.write_text(file.read_text().replace("\n  - derived #", "\n  - derived/monitoring\n  - derived #"))
+    assert {"PodMonitor", "PrometheusRule"} <= {one["kind"] for one in documents(file.parent)}

@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from release import kustomize, pin
-from tests.gitops.manifests import NEXT, RUNS, of_kind, rollout, set_pin
+from tests.gitops.manifests import NEXT, ROOT, RUNS, of_kind, rollout, set_pin
 from tests.gitops.variants import ALL, FULL, STRATEGIES, Variant, Workshop, rendered
 
 EVERY_STRATEGY = [*FULL, *(variant for variant in ALL if not variant.extras)]  # with all extras, and with none
@@ -45,6 +45,14 @@ def test_every_kustomize_at_hand_renders_the_same(workshop, variant):
         pytest.skip(f"one kustomize here ({commands[0][0]}): nothing to compare it with")
     outputs = [subprocess.run(command, capture_output=True, text=True, check=True).stdout for command in commands]
     assert all(output == outputs[0] for output in outputs)
+
+
+def test_ci_renders_with_the_kustomize_of_the_argo_cd_that_is_pinned():
+    """Where it cannot be had, as here, the test above holds others against each other and never that one."""
+    controller = (ROOT / "gitops/platform/controllers/argo-cd/kustomization.yaml").read_text()
+    assert "v3.6.1" in controller  # hack/tool-versions.sh of another one says which kustomize it has
+    workflows = [file.read_text() for file in (ROOT / ".github/workflows").glob("*.yml")]
+    assert any("kustomize/v5@v5.8.3" in text and "pytest tests/gitops" in text for text in workflows)
 
 
 @pytest.mark.parametrize("strategy", STRATEGIES)

@@ -29,7 +29,7 @@ EXTRAS = {
 }
 ROUTE = "traffic-gateway-api"
 ROUTED_ALREADY = {"ab"}  # strategies that bring the route themselves
-INSTEAD = ({"keda", "hpa-inflight"},)  # of which an environment has one at most
+INSTEAD = (("hpa-inflight", "keda", "fixed-replicas"),)  # of which an environment has one at most
 
 
 class Variant(Struct, frozen=True):
@@ -59,7 +59,7 @@ def fits(strategy: str, extra: str) -> tuple[str, ...] | None:
 
 def everything(strategy: str) -> tuple[str, ...]:
     """All extras at once, but of those that stand for each other the first."""
-    left = {name for group in INSTEAD for name in sorted(group)[1:]}
+    left = {name for group in INSTEAD for name in group[1:]}
     return tuple(sorted(extra for extra in EXTRAS if fits(strategy, extra) and extra not in left))[::-1]
 
 

@@ -4,6 +4,7 @@ from tests.gitops.breaks.changes import (
     AB,
     BLUEGREEN,
     CANARY,
+    FIXED,
     KEDA,
     ROUTED,
     Breaks,
@@ -62,7 +63,13 @@ BREAKS: Breaks = {
         put("/strategy.canary.maxUnavailable", None),
         put("/strategy.canary.maxUnavailable", 1),
     ),
-    "replicas_are_the_autoscalers_and_one_has_them": [
+    "replicas_are_the_autoscalers_or_are_fixed": [
+        *on(
+            FIXED,
+            put("/replicas", 0),
+            put("/replicas", None),
+            also("HorizontalPodAutoscaler", "model", spec={"minReplicas": 1, "scaleTargetRef": {}}),
+        ),
         *on(
             CANARY,
             put("/replicas", 3),

@@ -72,13 +72,14 @@ def capacity_never_falls_below_what_is_promised(rendered):
 
 
 @policy
-def replicas_are_the_autoscalers_and_one_has_them(rendered):
-    if "replicas" in rollout(rendered)["spec"]:
-        yield "replicas in git: Argo CD would set them back whenever the autoscaler moved them"
+def replicas_are_the_autoscalers_or_are_fixed(rendered):
+    fixed = rollout(rendered)["spec"].get("replicas")
     scalers = [(one["spec"]["minReplicas"], one["spec"]) for one in of_kind(rendered, "HorizontalPodAutoscaler")]
     scalers += [(one["spec"]["minReplicaCount"], one["spec"]) for one in of_kind(rendered, "ScaledObject")]
-    if len(scalers) != 1:
-        yield f"{len(scalers)} autoscalers"
+    if scalers and fixed is not None:
+        yield "replicas in git: Argo CD would set them back whenever the autoscaler moved them"
+    if len(scalers) > 1 or not (scalers or fixed):
+        yield f"{len(scalers)} autoscalers, and {fixed} replicas"
     for least, spec in scalers:
         if least < 1:
             yield "scaled to nothing"
