@@ -50,7 +50,7 @@ def test_every_kustomize_at_hand_renders_the_same(workshop, variant):
 def test_ci_renders_with_the_kustomize_of_the_argo_cd_that_is_pinned():
     """Where it cannot be had, as here, the test above holds others against each other and never that one."""
     controller = (ROOT / "gitops/platform/controllers/argo-cd/kustomization.yaml").read_text()
-    assert "v3.6.1" in controller  # hack/tool-versions.sh of another one says which kustomize it has
+    assert "v3.6.1" in controller  # another one has another kustomize: its own sources say which
     workflows = [file.read_text() for file in (ROOT / ".github/workflows").glob("*.yml")]
     assert any("kustomize/v5@v5.8.3" in text and "pytest tests/gitops" in text for text in workflows)
 
