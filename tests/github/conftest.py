@@ -1,0 +1,1 @@
+from tests.github.fixtures import github, origin  # noqa: F401
