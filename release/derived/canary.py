@@ -121,9 +121,9 @@ def _argument(name: str) -> str:
 def _plan(budgets: Budgets, steps: list[str], *, compared: bool = False) -> str:
     """Steps, and the analysis that goes on beside them from the first one on in which the new version may be asked."""
     canary = budgets.canary
-    templates, failures, lasts = (analysis.SLO, analysis.SHIFT), canary.failure_limit, canary.pause_seconds
+    templates, failures, lasts = [analysis.SLO, analysis.SHIFT], canary.failure_limit, canary.pause_seconds
     if compared:
-        templates, failures, lasts = (analysis.COMPARED,), analysis.borne(budgets), budgets.compared_seconds
+        templates, failures, lasts = [analysis.COMPARED], analysis.borne(budgets), budgets.compared_seconds
     detected = canary.initial_delay_seconds + failures * canary.interval_seconds
     named = ", ".join(f"{{templateName: {name}}}" for name in templates)
     starting = next(place for place, step in enumerate(steps) if step.startswith("- pause"))
