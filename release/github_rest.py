@@ -1,7 +1,8 @@
 """GitHub's REST API, asked by PyGithub's own requester: who asks, what may be tried again, and one line for each no.
 
 Reading is tried again after whatever passes (a limit, an error of the server's, a cut connection). Writing is tried
-again only where the answer says that nothing was done: a limit.
+again where the answer says that nothing was done (a limit), and after the rest where the caller says that a second
+time does no harm.
 """
 
 import json
@@ -10,12 +11,17 @@ import re
 import time
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
+from urllib.parse import urlsplit
 
 from contracts.errors import InputError
 from release.git import Git
 
 API = "https://api.github.com"
-TRIES = 4
+WEB = "https://github.com"
+LOCAL = ("127.0.0.1", "localhost", "::1")
+TRIES = 5
+FIRST_WAIT = 0.5  # seconds, doubled each time
+LONGEST_PAUSE = 8.0
 LONGEST_WAIT = 60.0  # seconds; a limit that takes longer is told, and not waited for
 SECONDS = 20  # until an answer has to begin
 PAGE = 100
@@ -30,9 +36,10 @@ WAYS_OUT = {
 class RefusedError(InputError):
     """GitHub said no, or nothing; `code` is the status of its answer, 429 for any limit, 0 for none."""
 
-    def __init__(self, text: str, code: int) -> None:
+    def __init__(self, text: str, code: int, said: str = "") -> None:
         super().__init__(text)
         self.code = code
+        self.said = said  # GitHub's own words
 
     @property
     def hopeless(self) -> bool:
@@ -58,8 +65,16 @@ class Requester(Protocol):
 class Rest:
     """One repository on GitHub, and whoever's token asks. A path without a slash before it is the repository's own."""
 
-    def __init__(self, requester: Requester, repository: str, wait: Callable[[float], object] = time.sleep) -> None:
+    def __init__(
+        self,
+        requester: Requester,
+        repository: str,
+        wait: Callable[[float], object] = time.sleep,
+        token: str = "",
+        web: str = WEB,
+    ) -> None:
         self.repository = repository
+        self.token, self.web = token, web  # for git, which asks another door
         self.owner, _, self.name = repository.partition("/")
         self._requester, self._wait = requester, wait
 
@@ -93,11 +108,23 @@ class Rest:
                 break
         return found
 
-    def write(self, method: str, path: str, body: object = None) -> Any:
-        """POST, PUT, PATCH or DELETE; raises RefusedError in one line."""
-        return self._ask(method, path, body=body)
+    def write(self, method: str, path: str, body: object = None, again: bool = False) -> Any:
+        """POST, PUT, PATCH or DELETE; `again`: doing it twice does no harm. Raises RefusedError in one line."""
+        return self._ask(method, path, body=body, again=again)
 
-    def _ask(self, method: str, path: str, parameters: Mapping[str, object] | None = None, body: object = None) -> Any:
+    def pause(self, tried: int) -> None:
+        """Wait before asking once more for what is not there yet."""
+        self._wait(min(FIRST_WAIT * 2.0 ** (tried - 1), LONGEST_PAUSE))
+
+    def _ask(
+        self,
+        method: str,
+        path: str,
+        parameters: Mapping[str, object] | None = None,
+        body: object = None,
+        again: bool = False,
+    ) -> Any:
+        again = again or method == "GET"
         url = path if path.startswith("/") else f"/repos/{self.repository}{'/' if path else ''}{path}"
         said = f"GitHub: {method} {url}"
         for tried in range(1, TRIES + 1):
@@ -107,17 +134,18 @@ class Rest:
                     method, url, parameters=dict(parameters or {}), input=body
                 )
             except OSError as error:  # so are all of the library's own
-                if method == "GET" and not last:
-                    self._wait(2.0 ** (tried - 1))
+                if again and not last:
+                    self.pause(tried)
                     continue
                 raise RefusedError(f"{said}: no answer ({_reason(error)}); run it again", 0) from error
             if code < 300:
                 return json.loads(text) if text else None
             wait = _limit(code, headers, text)
-            if wait is None and method == "GET" and code >= 500:
-                wait = 2.0 ** (tried - 1)
+            if wait is None and again and code >= 500 and not last:
+                self.pause(tried)
+                continue
             if wait is None or last or wait > LONGEST_WAIT:
-                raise refused(said, code, text, wait)
+                raise refused(said, code, text, wait, headers.get("x-accepted-github-permissions", ""))
             self._wait(wait)
         raise AssertionError("the last try ends above")
 
@@ -134,17 +162,22 @@ def connect(repository: str = "", environ: Mapping[str, str] | None = None, git:
     repository = repository or environ.get("GITHUB_REPOSITORY", "") or (origin(git) if git else "")
     if not re.fullmatch(r"[\w.-]+/[\w.-]+", repository):
         raise InputError("GITHUB_REPOSITORY: names no repository; set it to owner/name")
+    address = (environ.get("GITHUB_API_URL") or API).rstrip("/")
+    place = urlsplit(address)
+    if place.scheme != "https" and place.hostname not in LOCAL:
+        raise InputError(f"GITHUB_API_URL: {address}: a token goes over https only")
+    web = environ.get("GITHUB_SERVER_URL") or (WEB if address == API else address.removesuffix("/api/v3"))
     from github import Auth, Github  # imported only by those who ask GitHub
 
     made = Github(
-        base_url=environ.get("GITHUB_API_URL") or API,
+        base_url=address,
         auth=Auth.Token(token),
         timeout=SECONDS,
         retry=None,
         seconds_between_requests=0,
         seconds_between_writes=0,
     )
-    return Rest(made.requester, repository)
+    return Rest(made.requester, repository, token=token, web=web.rstrip("/"))
 
 
 def origin(git: Git) -> str:
@@ -154,7 +187,7 @@ def origin(git: Git) -> str:
     return found["name"] if found else ""
 
 
-def refused(said: str, code: int, text: str, wait: float | None = None) -> RefusedError:
+def refused(said: str, code: int, text: str, wait: float | None = None, wanted: str = "") -> RefusedError:
     """The one line for an answer that is no: what was asked, GitHub's words, the way out."""
     words = " ".join(_words(text).split())[:300]
     limited = wait is not None and code in (403, 429)
@@ -162,8 +195,10 @@ def refused(said: str, code: int, text: str, wait: float | None = None) -> Refus
         way_out = f"a limit; try again in {wait:.0f} s"
     else:
         way_out = WAYS_OUT.get(code, "GitHub has a problem; try again later" if code >= 500 else "")
+    if code == 403 and wanted and not limited:
+        way_out = f"the token lacks {wanted}; docs/github-setup.md says how it gets it"
     line = "; ".join(filter(None, (f"{said}: {code} {words}".strip(), way_out)))
-    return RefusedError(line, 429 if limited else code)
+    return RefusedError(line, 429 if limited else code, words)
 
 
 def _words(text: str) -> str:

@@ -17,7 +17,7 @@ from typing import Any
 from urllib.parse import urlencode, urlsplit
 
 # Every module that answers something.
-from tests.github import access, checks, git_data, issues, protection, pulls  # noqa: F401
+from tests.github import access, checks, git_data, issues, protection, pulls, settings  # noqa: F401
 from tests.github.access import who
 from tests.github.description import Call, description
 from tests.github.faults import AFTER, BEFORE, Fault
