@@ -39,7 +39,7 @@ def _body(names: Names, wanted: Ruleset) -> tuple[dict[str, Any], dict[str, str]
     """As GitHub's API takes it, with numbers for names; and what each number is called here."""
     body = msgspec.to_builtins(wanted)
     called: dict[str, str] = {}
-    body["bypass_actors"] = []
+    body["bypass_actors"], body["rules"] = [], list(body["rules"])
     for actor in wanted.bypass_actors:
         kind, name = _named(actor)
         entry = {"actor_id": names.id(kind, name), "actor_type": KINDS[kind], "bypass_mode": actor.bypass_mode}
@@ -65,9 +65,10 @@ def _form(body: Mapping[str, Any], called: Mapping[str, str]) -> dict[str, Any]:
         "enforcement": body["enforcement"],
         "target": body.get("target", "branch"),
         "holds for": (body.get("conditions") or {}).get("ref_name") or {},
-        "passes by": {called.get(actor, actor): mode for actor, mode in actors.items()},
         "rule": {},
     }
+    if actors:
+        form["passes by"] = {called.get(actor, actor): mode for actor, mode in actors.items()}
     for rule in body.get("rules") or ():
         parameters = dict(rule.get("parameters") or {})
         if checks := parameters.pop(CHECKS, None):
