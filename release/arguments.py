@@ -86,10 +86,66 @@ def _show(added: argparse.ArgumentParser) -> None:
     _forge(added)
 
 
+def _attach(added: argparse.ArgumentParser) -> None:
+    _digest(added)
+    added.add_argument(
+        "--reports", type=Path, default=REPORTS, metavar="DIR", help=f"reports by bundle digest (default: {REPORTS})"
+    )
+    _layout(added)
+
+
 def _pull(added: argparse.ArgumentParser) -> None:
     _digest(added)
     added.add_argument("--to", type=Path, required=True, metavar="DIR", help="the folder to unpack into")
     _layout(added)
+
+
+def _registry(word: str) -> Callable[[argparse.ArgumentParser], None]:
+    def take(added: argparse.ArgumentParser) -> None:
+        _digest(added)
+        added.add_argument(
+            word, dest="place", default="", metavar="REGISTRY/NAME", help="(default: the image's name in gitops/)"
+        )
+        _layout(added)
+
+    return take
+
+
+def _status(added: argparse.ArgumentParser) -> None:
+    _environment(added, optional=True)
+    added.add_argument("--json", action="store_true", help="as JSON")
+    _layout(added)
+    _forge(added)
+
+
+def _dora(added: argparse.ArgumentParser) -> None:
+    _environment(added, optional=True)
+    added.add_argument("--days", type=float, default=90.0, help="how far back (default: 90)")
+    added.add_argument("--json", action="store_true", help="as JSON")
+    _forge(added)
+
+
+def _check(added: argparse.ArgumentParser) -> None:
+    _environment(added)
+    added.add_argument("--labels", default="", metavar="A,B", help="of the pull request; `rollback` passes")
+    added.add_argument("--branch", default="", metavar="NAME", help="of the pull request; `rollback/…` passes, too")
+    added.add_argument("--strict", action="store_true", help="refuse what is unknown, too")
+    added.add_argument("--at", default="", metavar="MOMENT", help="as 2026-12-23T18:00+01:00 (default: now)")
+
+
+def _summarise(added: argparse.ArgumentParser) -> None:
+    _environment(added, optional=True)
+    added.add_argument(
+        "--reports",
+        type=Path,
+        action="append",
+        required=True,
+        metavar="DIR",
+        help="a folder of reports, or one of them; may be given again",
+    )
+    added.add_argument("--pull-request", type=int, metavar="NUMBER", help="put them into its comment, too")
+    added.add_argument("--verdict", action="store_true", help="exit with 1 when one of them refuses")
+    _forge(added)
 
 
 COMMANDS: dict[str, tuple[str, Callable[[argparse.ArgumentParser], None]]] = {
@@ -98,6 +154,15 @@ COMMANDS: dict[str, tuple[str, Callable[[argparse.ArgumentParser], None]]] = {
     "promote": ("put an image into an environment: one line, with the evidence for it", _promote),
     "rollback": ("revert the last promotion of an environment", _rollback),
     "render": ("print an environment's manifests; without one, write what the budgets decide in gitops/", _render),
+    "attach": ("attach the reports about an image's bundle to it", _attach),
+    "push": ("bring an image and all that is attached to it into a registry", _registry("--to")),
+    "fetch": ("bring an image and all that is attached to it from a registry", _registry("--from")),
+    "status": ("say what runs where, since when, who let it in and on which gates", _status),
+    "history": ("list all that an environment ran", _show),
+    "dora": ("say how often and how fast releases come, and how many are taken back", _dora),
+    "check": ("say whether something new may go out now: freezes, quiet hours, error budget", _check),
+    "doctor": ("say what the repository lacks for a release", _status),
+    "summarise": ("put reports into a job's summary, annotations and a pull request's comment", _summarise),
     "show": ("say what an environment runs, since when and on what evidence", _show),
     "pull": ("unpack an image's /srv from an OCI layout, every byte verified", _pull),
 }

@@ -3,23 +3,34 @@
 import argparse
 import sys
 
-import msgspec
-
 from contracts import atomic
 from contracts import bundle as bundles
 from contracts.errors import InputError
-from release import container, dispatch, image, pin, promotion, render, rollback, running, sbom, unpack
+from release import (
+    container,
+    dispatch,
+    forges,
+    image,
+    inspection,
+    pin,
+    promotion,
+    registry,
+    render,
+    rollback,
+    running,
+    sbom,
+    unpack,
+)
 from release.arguments import Run, parser
-from release.forge import Delivery
-from release.git import Git
-from release.git_forge import GitForge
+from release.distribution import Repository
+from release.forge import Delivery, Forge
 from release.oci import Layout
 
 STALE = 1
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Exit code 0: done, or nothing to do; 1: `render --check` found something stale; 2: refused, in one line."""
+    """Exit code 0: done, or nothing to do; 1: a command that was to look says no; 2: refused, in one line."""
     options = parser(RUNS).parse_args(arguments)
     command: Run = options.command
     try:
@@ -41,12 +52,44 @@ def _image(options: argparse.Namespace) -> int:
         if options.builder == container.ANY:
             print("no docker daemon, podman or buildah: code and bundle alone, to run where Python is (docs/image.md)")
         built = image.build(options.bundle, layout, options.repository)
-    folder = options.reports / bundles.short(built.bundle_digest)
-    attached = image.attach(built, folder, layout)
-    names = ", ".join(attached)
-    print(f"reports attached from {folder}: {names}" if names else f"{folder}: holds no report yet; none is attached")
+    _attach_reports(built, layout, options)
     print(built.pin)
     return 0
+
+
+def _attach(options: argparse.Namespace) -> int:
+    layout = Layout.open(options.layout)
+    _attach_reports(image.read(layout, pin.digest(options.image)), layout, options)
+    return 0
+
+
+def _attach_reports(about: image.Image, layout: Layout, options: argparse.Namespace) -> None:
+    folder = options.reports / bundles.short(about.bundle_digest)
+    names = ", ".join(image.attach(about, folder, layout))
+    print(f"reports attached from {folder}: {names}" if names else f"{folder}: holds no report yet; none is attached")
+
+
+def _push(options: argparse.Namespace) -> int:
+    place = _registry(options)
+    moved = registry.push(Layout.open(options.layout), pin.digest(options.image), place)
+    print(_moved(moved, f"{place} has it", "sent"))
+    return 0
+
+
+def _fetch(options: argparse.Namespace) -> int:
+    place = _registry(options)
+    moved = registry.fetch(Layout.create(options.layout), pin.digest(options.image), place)
+    print(_moved(moved, f"{options.layout} has it from {place}", "came"))
+    return 0
+
+
+def _registry(options: argparse.Namespace) -> Repository:
+    return Repository.at(options.place or running.image_name(options.repository))
+
+
+def _moved(moved: registry.Moved, where: str, how: str) -> str:
+    attached = f"with {len(moved.attached)} attached" if moved.attached else "with nothing attached"
+    return f"{moved.digest}: {where}, {attached}; {moved.bytes / 1e6:.1f} MB {how}"
 
 
 def _sbom(options: argparse.Namespace) -> int:
@@ -68,7 +111,7 @@ def _sbom(options: argparse.Namespace) -> int:
 def _promote(options: argparse.Namespace) -> int:
     if bool(options.force) != bool(options.reason.strip()):
         raise InputError('--force: goes with --reason "…", and the other way round; the reason stays in history')
-    git, forge = _git(options)
+    git, forge = forges.chosen(options)
     layout = Layout.open(options.layout)
     wanted = promotion.wanted(layout, options.environment, options.image, " ".join(options.reason.split()))
     released = promotion.promote(git, forge, layout, wanted, options.merge)
@@ -83,7 +126,7 @@ def _promote(options: argparse.Namespace) -> int:
 
 
 def _rollback(options: argparse.Namespace) -> int:
-    git, forge = _git(options)
+    git, forge = forges.chosen(options)
     environment, reason, only = options.environment, " ".join(options.reason.split()), ""
     if bool(environment) == bool(options.event):
         raise InputError("an environment, or --event FILE: one of the two says what to roll back")
@@ -118,20 +161,6 @@ def _render(options: argparse.Namespace) -> int:
     return STALE if options.check and found else 0
 
 
-def _show(options: argparse.Namespace) -> int:
-    git, forge = _git(options)
-    layout = Layout.open(options.layout) if (options.layout / "oci-layout").exists() else None
-    found = running.running(git, forge.tip(), options.environment, forge.target, layout)
-    if options.json:
-        print(msgspec.json.format(msgspec.json.encode(found), indent=2).decode())
-        return 0
-    rows = msgspec.structs.asdict(found)
-    width = max(len(name) for name in rows)
-    for name, value in rows.items():
-        print(f"{name.replace('_', ' '):{width}}  {value or '-'}")
-    return 0
-
-
 def _pull(options: argparse.Namespace) -> int:
     layout = Layout.open(options.layout)
     fetched = unpack.pull(layout, image.read(layout, pin.digest(options.image)), options.to)
@@ -139,12 +168,7 @@ def _pull(options: argparse.Namespace) -> int:
     return 0
 
 
-def _git(options: argparse.Namespace) -> tuple[Git, GitForge]:
-    git = Git.at(options.repository)
-    return git, GitForge.at(git, options.target, options.remote, options.local)
-
-
-def _say(delivery: Delivery, forge: GitForge, options: argparse.Namespace) -> None:
+def _say(delivery: Delivery, forge: Forge, options: argparse.Namespace) -> None:
     pull_request, merged = delivery.pull_request, delivery.merged
     if pull_request is None:
         return
@@ -169,6 +193,9 @@ RUNS = {
     "promote": _promote,
     "rollback": _rollback,
     "render": _render,
-    "show": _show,
+    "attach": _attach,
+    "push": _push,
+    "fetch": _fetch,
     "pull": _pull,
+    **inspection.RUNS,
 }

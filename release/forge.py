@@ -57,6 +57,11 @@ class Forge(Protocol):
         """The branch that decides what runs."""
         ...
 
+    @property
+    def remote(self) -> str | None:
+        """git's name for where that branch lives; None: in this repository alone."""
+        ...
+
     def tip(self) -> str:
         """The commit that the target branch is at now."""
         ...

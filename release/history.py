@@ -37,6 +37,14 @@ class Step(Struct, frozen=True, kw_only=True):
         return {found["key"]: found["value"] for line in lines if (found := TRAILER.fullmatch(line))}
 
 
+class Return(Struct, frozen=True, kw_only=True):
+    """A step that took a release back: which image, and the step that had released it (None: only a merge did)."""
+
+    digest: str
+    released: Step | None
+    step: Step
+
+
 def steps(git: Git, commit: str, environment: str) -> list[Step]:
     """Every change of the line that led to `commit`, the oldest first.
 
@@ -81,18 +89,30 @@ def taken_back(history: list[Step]) -> dict[str, Step]:
     By whatever means: `git revert`, a rollback of ours, or an edit by hand. A digest that was released again since is
     not among them: somebody approved it anew.
     """
+    back = {each.step.commit: each.digest for each in returns(history)}
+    found: dict[str, Step] = {}
+    for step in history:
+        if step.commit in back:
+            found[back[step.commit]] = step
+        elif step.after.digest != (step.before or Pin()).digest:
+            found.pop(step.after.digest, None)
+    return found
+
+
+def returns(history: list[Step]) -> list[Return]:
+    """Every time that something was taken back, the first one first."""
     ran_before: dict[str, Pin | None] = {}
     introduced: dict[str, str] = {}  # commit -> digest
-    found: dict[str, Step] = {}
+    latest: dict[str, Step] = {}  # digest -> the step that released it last
+    found = []
     for step in history:
         gone, came = (step.before or Pin()).digest, step.after.digest
         if gone and gone != came and _returns(step, gone, ran_before, introduced):
-            found[gone] = step
-            continue
-        if came and came != gone:
+            found.append(Return(digest=gone, released=latest.get(gone), step=step))
+        elif came and came != gone:
             ran_before[came] = step.before
             introduced[step.commit] = came
-            found.pop(came, None)
+            latest[came] = step
     return found
 
 

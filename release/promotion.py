@@ -5,10 +5,12 @@ registered, a digest that was taken back before. What cannot: an image that is n
 production that leaves out staging.
 """
 
+import re
+
 from msgspec import Struct
 
 from contracts.errors import InputError
-from release import history, pin, unpack
+from release import health, history, pin, review, unpack
 from release.evidence import Evidence, gather
 from release.forge import Delivery, Forge, Proposal, deliver
 from release.git import Git, GitError
@@ -18,6 +20,8 @@ from release.oci import Layout
 from release.pin import Pin
 
 BEFORE = {"production": "staging"}  # an environment that takes only what runs in another one
+COMMIT = re.compile(r"[0-9a-f]{40}")
+TRAINED_FROM = "Trained-From"  # the trailer that names the commit of the model's code
 
 
 class Promotion(Struct, frozen=True, kw_only=True):
@@ -59,19 +63,40 @@ def promote(git: Git, forge: Forge, layout: Layout, promotion: Promotion, merge:
             said.append((running, running, ()))
             return None
         came_from = _origin(git, tip, promotion, source.git_sha)
-        against = (*evidence.refusals, *_unregistered(image), *_taken_back(git, tip, image.digest))
+        earlier = BEFORE.get(environment, "")
+        state = health.of(git, forge, earlier, tip) if earlier else ""
+        against = (
+            *evidence.refusals,
+            *_unregistered(image),
+            *_taken_back(git, tip, image.digest),
+            *_unhealthy(earlier, state),
+        )
         if against and not promotion.reason:
             raise InputError(
                 f'{environment}: {image.pin.tag}: refused: {"; ".join(against)}; mend it, or --force --reason "…"'
             )
         after = _anew(image.pin, history.steps(git, tip, environment))
         said.append((running, after, against))
+        change = review.Change(
+            title=f"Promote {image.title} {image.pin.tag} to {environment}",
+            environment=environment,
+            before=running,
+            after=after,
+            came_from=came_from,
+            trained_from=source.git_sha,
+            earlier=earlier,
+            health=state,
+            forced=against,
+            reason=promotion.reason,
+            undo=undo_command(path, image.digest, tip),
+        )
         return Proposal(
             branch=promotion.branch,
             base=tip,
             path=path,
             content=pin.write(content, after, path),
-            message=_message(promotion, evidence, against, (running, after), came_from, tip),
+            message=_message(image, evidence, change),
+            body=review.body(change, evidence, review.reports_of(layout, running)),
         )
 
     delivery = deliver(forge, promotion.branch, propose, merge)
@@ -142,29 +167,37 @@ def undo_command(path: str, digest: str, base: str) -> str:
     return f"git revert --no-edit $(git log --format=%H -S'{digest}' {base[:12]}.. -- {path} | tail -n 1)"
 
 
-def _message(
-    promotion: Promotion, evidence: Evidence, against: tuple[str, ...], pins: tuple[Pin, Pin], came_from: str, tip: str
-) -> str:
-    image, environment = promotion.image, promotion.environment
-    running, after = pins
-    title = f"Promote {image.title} {image.pin.tag} to {environment}"
-    parts = [title if not against else f"{title}, forced"]
-    parts.append(f"Before: {running if running.digest else 'nothing, this is the first release'}\nAfter:  {after}")
-    if against:
-        parts.append("Released by force.\n" + "\n".join(f"- overruled: {line}" for line in against))
+def _unhealthy(earlier: str, state: str) -> tuple[str, ...]:
+    if state == "failed":
+        return (f"health: {earlier} is not healthy with it, as its cluster says; roll it back there",)
+    if state == "pending":
+        return (f"health: {earlier} is still bringing it out; wait until its cluster says how that went",)
+    return ()
+
+
+def _message(image: Image, evidence: Evidence, change: review.Change) -> str:
+    environment, running = change.environment, change.before
+    parts = [change.title if not change.forced else f"{change.title}, forced"]
+    before = running if running.digest else "nothing, this is the first release"
+    parts.append(f"Before: {before}\nAfter:  {change.after}")
+    if change.forced:
+        parts.append("Released by force.\n" + "\n".join(f"- overruled: {line}" for line in change.forced))
     parts.append(evidence.markdown().strip() or "No report is attached to the image.")
-    undo = undo_command(pin.path(environment), image.digest, tip)
-    parts.append(f"To undo, whichever way this was merged:\n\n    {undo}\n\nor `make rollback ENV={environment}`.")
+    parts.append(
+        f"To undo, whichever way this was merged:\n\n    {change.undo}\n\nor `make rollback ENV={environment}`."
+    )
     trailers = {
         "Model-Version": image.version,
         "Bundle-Digest": image.bundle_digest,
         "Image-Digest": image.digest,
-        "Promoted-From": came_from,
-        "Gates": "passed" if evidence.passed else "forced",
+        "Promoted-From": change.came_from,
     }
-    if environment in BEFORE:
-        trailers[f"{BEFORE[environment].capitalize()}-Health"] = "unknown"  # plain git: no cluster reports to it
-    if against:
-        trailers["Forced"] = promotion.reason
+    if COMMIT.fullmatch(change.trained_from):
+        trailers[TRAINED_FROM] = change.trained_from
+    trailers["Gates"] = "passed" if evidence.passed else "forced"
+    if change.earlier:
+        trailers[f"{change.earlier.capitalize()}-Health"] = change.health
+    if change.forced:
+        trailers["Forced"] = change.reason
     parts.append("\n".join(f"{key}: {value}" for key, value in trailers.items()))
     return "\n\n".join(parts) + "\n"

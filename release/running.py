@@ -2,11 +2,12 @@
 
 import datetime as dt
 import re
+from pathlib import Path
 
 from msgspec import Struct
 
 from contracts.errors import InputError
-from release import history, image, pin
+from release import history, image, pin, render
 from release.git import Git
 from release.oci import Layout
 from release.pin import Pin
@@ -53,6 +54,14 @@ def running(git: Git, commit: str, environment: str, target: str, layout: Layout
         commit=latest.commit if latest else UNKNOWN,
         title=latest.title if latest else UNKNOWN,
     )
+
+
+def image_name(root: Path) -> str:
+    """The registry and name that the environments' images have; raises InputError when gitops/ does not say it."""
+    for environment in render.environments(root):
+        if found := NAME.search((Path(root) / pin.path(environment)).read_bytes()):
+            return found[1].decode()
+    raise InputError(f"{root}: no release file has a newName; say where: registry/name")
 
 
 def _gates(trailers: dict[str, str]) -> str:

@@ -3,10 +3,10 @@ import sys
 
 import pytest
 
-from release import kustomize
+from release import arguments, kustomize
 from tests.release.workshop import ROOT, release
 
-COMMANDS = ["image", "promote", "rollback", "render", "show", "pull"]
+COMMANDS = sorted(arguments.COMMANDS)
 
 
 @pytest.mark.parametrize("words", [["--help"], *([name, "--help"] for name in COMMANDS)])

@@ -56,6 +56,7 @@ def test_the_trailers_are_what_git_reads_as_trailers(repository):
         f"Bundle-Digest: {repository.images.digests['one']}",
         f"Image-Digest: {repository.images.image('one')}",
         f"Promoted-From: staging@{repository.truth('rev-parse', '--short=12', 'main^1^2')}",
+        f"Trained-From: {'0' * 40}",
         "Gates: passed",
         "Staging-Health: unknown",
     ]
