@@ -2,6 +2,7 @@
 
 import os
 import subprocess
+import tempfile
 from pathlib import Path
 
 from msgspec import Struct
@@ -57,9 +58,19 @@ class Git(Struct, frozen=True):
             raise GitError(f"{directory}: is no git repository; run this where gitops/ is, or give --repository")
         return cls(Path(answer.text))
 
-    def run(self, *arguments: str, data: bytes | None = None, index: Path | None = None) -> Answer:
-        """Run git and give what it said, whatever its exit code; `index` is used in place of the checkout's own."""
+    def run(
+        self,
+        *arguments: str,
+        data: bytes | None = None,
+        index: Path | None = None,
+        settings: tuple[tuple[str, str], ...] = (),
+    ) -> Answer:
+        """Run git and give what it said, whatever its exit code.
+
+        `index` is used in place of the checkout's own; `settings` are read by git, and not seen in a list of processes.
+        """
         environment = {name: value for name, value in os.environ.items() if name not in FOREIGN} | ALWAYS
+        environment |= _settings(settings, environment)
         if index is not None:
             environment["GIT_INDEX_FILE"] = str(index)
         try:
@@ -96,6 +107,30 @@ class Git(Struct, frozen=True):
     def contains(self, commit: str, ancestor: str) -> bool:
         """Is `ancestor` part of the history of `commit`?"""
         return self.run("merge-base", "--is-ancestor", ancestor, commit).code == 0
+
+    def mode(self, commit: str, path: str) -> str | None:
+        """What kind of file it is there, as git writes it; None where there is none."""
+        listed = self.text("ls-tree", commit, "--", path).split()
+        return listed[0] if listed else None
+
+    def tree_with(self, commit: str, path: str, content: bytes) -> str:
+        """The tree of a commit with one file's bytes replaced, by objects and an index of its own alone."""
+        mode = self.mode(commit, path)
+        blob = self.text("hash-object", "-w", "--no-filters", "--stdin", data=content)
+        with tempfile.TemporaryDirectory(prefix="release-") as folder:
+            index = Path(folder) / "index"
+            self.text("read-tree", commit, index=index)
+            self.text("update-index", "--cacheinfo", f"{mode},{blob},{path}", index=index)
+            return self.text("write-tree", index=index)
+
+
+def _settings(settings: tuple[tuple[str, str], ...], environment: dict[str, str]) -> dict[str, str]:
+    """Settings as git takes them from its environment, behind those that are there."""
+    start = int(environment.get("GIT_CONFIG_COUNT") or 0)
+    found = {"GIT_CONFIG_COUNT": str(start + len(settings))} if settings else {}
+    for i, (key, value) in enumerate(settings, start):
+        found |= {f"GIT_CONFIG_KEY_{i}": key, f"GIT_CONFIG_VALUE_{i}": value}
+    return found
 
 
 def refused(command: str, answer: Answer) -> GitError:

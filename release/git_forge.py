@@ -7,7 +7,6 @@ compares first, too. A checkout of the target branch is moved forward only when 
 """
 
 import fcntl
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,6 +15,7 @@ from urllib.parse import urlsplit
 from msgspec import Struct
 
 from contracts.errors import InputError
+from release import checkout
 from release.forge import Merged, MovedError, Proposal, PullRequest
 from release.git import Answer, Git, GitError, refused
 
@@ -72,9 +72,9 @@ class GitForge(Struct, frozen=True):
             self._require_clean()
 
     def _require_clean(self) -> None:
-        if self.remote is None and (checkout := self._checkout()) and not _clean(checkout):
+        if self.remote is None and (here := self._checkout()) and not checkout.clean(here):
             raise InputError(
-                f"{checkout.directory}: {self.target} is checked out here with uncommitted changes; "
+                f"{here.directory}: {self.target} is checked out here with uncommitted changes; "
                 "commit or stash them first, or leave --merge out"
             )
 
@@ -134,8 +134,8 @@ class GitForge(Struct, frozen=True):
             lease = f"--force-with-lease=refs/heads/{branch}:{expected or ''}"
             _pushed(self.git.run("push", *PUSH, lease, self.remote, f"{commit}:refs/heads/{branch}"))
         else:
-            if checkout := self._checkout(branch):
-                raise InputError(f"{checkout.directory}: {branch} is checked out here; switch to another branch first")
+            if here := self._checkout(branch):
+                raise InputError(f"{here.directory}: {branch} is checked out here; switch to another branch first")
             _updated(self.git.run("update-ref", f"refs/heads/{branch}", commit, expected or ""))
 
     def _remove(self, branch: str, expected: str) -> None:
@@ -153,9 +153,9 @@ class GitForge(Struct, frozen=True):
             both = (f"{merged}:refs/heads/{self.target}", f":refs/heads/{branch}")
             _pushed(self.git.run("push", *PUSH, "--atomic", lease, self.remote, *both))
             return self._follow(merged)
-        if checkout := self._checkout():
+        if here := self._checkout():
             self._require_clean()
-            _forward(checkout, merged, tip)
+            _forward(here, merged, tip)
             self._remove(branch, commit)
             return ""
         steps = f"update refs/heads/{self.target} {merged} {tip}\ndelete refs/heads/{branch} {commit}\n"
@@ -163,42 +163,17 @@ class GitForge(Struct, frozen=True):
         return ""
 
     def _follow(self, commit: str) -> str:
-        """Bring the local target branch to where the remote's is, if that takes nothing from anybody; else say so."""
-        here = self.git.commit(f"refs/heads/{self.target}") if self.remote is not None else None
-        if here is None or here == commit or not self.git.contains(commit, here):
-            return ""
-        checkout = self._checkout()
-        if checkout is None:
-            self.git.run("update-ref", f"refs/heads/{self.target}", commit, here)
-            return ""
-        if not _clean(checkout):
-            return f"{checkout.directory} has uncommitted changes and stays where it is; `git pull --ff-only` later"
-        return "" if checkout.run("merge", "--ff-only", "--quiet", commit).code == 0 else "`git pull --ff-only` later"
+        return checkout.follow(self.git, self.target, commit) if self.remote is not None else ""
 
     def _checkout(self, branch: str = "") -> Git | None:
-        """The working tree that has a branch (the target) checked out."""
-        folder = None
-        for line in self.git.text("worktree", "list", "--porcelain").splitlines():
-            key, _, value = line.partition(" ")
-            if key == "worktree":
-                folder = Path(value)
-            elif key == "branch" and value == f"refs/heads/{branch or self.target}" and folder and folder.is_dir():
-                return Git(folder)
-        return None
+        return checkout.of(self.git, branch or self.target)
 
     # objects
 
     def _tree(self, commit: str, path: str, content: bytes) -> str:
-        """The tree of a commit with one file's bytes replaced."""
-        listed = self.git.text("ls-tree", commit, "--", path).split()
-        if not listed:
+        if self.git.mode(commit, path) is None:
             raise GitError(f"{path}: is not in {self.target}; commit it first")
-        blob = self.git.text("hash-object", "-w", "--no-filters", "--stdin", data=content)
-        with tempfile.TemporaryDirectory(prefix="release-") as folder:
-            index = Path(folder) / "index"
-            self.git.text("read-tree", commit, index=index)
-            self.git.text("update-index", "--cacheinfo", f"{listed[0]},{blob},{path}", index=index)
-            return self.git.text("write-tree", index=index)
+        return self.git.tree_with(commit, path, content)
 
     def _commit(self, tree: str, parents: list[str], message: str) -> str:
         signed = ("-S",) if self.git.run("config", "--type=bool", "--get", "commit.gpgsign").text == "true" else ()
@@ -220,16 +195,12 @@ class GitForge(Struct, frozen=True):
             yield
 
 
-def _clean(checkout: Git) -> bool:
-    return not checkout.text("status", "--porcelain", "--untracked-files=no")
-
-
-def _forward(checkout: Git, merged: str, tip: str) -> None:
+def _forward(here: Git, merged: str, tip: str) -> None:
     """Move a clean checkout on; git itself refuses when its branch is no longer at `tip`."""
-    answer = checkout.run("merge", "--ff-only", "--quiet", merged)
+    answer = here.run("merge", "--ff-only", "--quiet", merged)
     if answer.code == 0:
         return
-    if checkout.commit("HEAD") != tip:
+    if here.commit("HEAD") != tip:
         raise MovedError
     raise refused("merge", answer)
 
