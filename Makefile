@@ -125,6 +125,10 @@ render: environment-train kustomize ## what a cluster would get, from gitops/ an
 render-check: environment-train ## does gitops/ say what the budgets say
 	$(RUN) release render --check $(ARGS)
 
+.PHONY: github-setup
+github-setup: environment-train ## hold the repository on GitHub against .github/settings; APPLY=1 writes: docs/github-setup.md
+	$(RUN) release github-setup $(if $(APPLY),--apply) $(if $(PRUNE),--prune) $(ARGS)
+
 .PHONY: argo
 argo: environment-train ## compile the pipelines for Argo Workflows into gitops/
 	$(RUN) pipelines.argo $(ARGS)
