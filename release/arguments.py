@@ -148,6 +148,14 @@ def _summarise(added: argparse.ArgumentParser) -> None:
     _forge(added)
 
 
+def _github_setup(added: argparse.ArgumentParser) -> None:
+    added.add_argument("--apply", action="store_true", help="write; without it, the difference is shown")
+    added.add_argument("--prune", action="store_true", help="take away what was added by hand to what the files name")
+    added.add_argument(
+        "--on", default="", metavar="OWNER/NAME", help="(default: GITHUB_REPOSITORY, else where origin points)"
+    )
+
+
 COMMANDS: dict[str, tuple[str, Callable[[argparse.ArgumentParser], None]]] = {
     "image": ("build a bundle's image into an OCI layout, attach its reports, print what to promote", _image),
     "sbom": ("list what is in an image (SPDX, made by syft) and attach the list to it", _sbom),
@@ -163,6 +171,7 @@ COMMANDS: dict[str, tuple[str, Callable[[argparse.ArgumentParser], None]]] = {
     "check": ("say whether something new may go out now: freezes, quiet hours, error budget", _check),
     "doctor": ("say what the repository lacks for a release", _status),
     "summarise": ("put reports into a job's summary, annotations and a pull request's comment", _summarise),
+    "github-setup": ("bring the repository on GitHub to what .github/settings says", _github_setup),
     "show": ("say what an environment runs, since when and on what evidence", _show),
     "pull": ("unpack an image's /srv from an OCI layout, every byte verified", _pull),
 }
@@ -193,6 +202,12 @@ def _layout(added: argparse.ArgumentParser) -> None:
 
 
 def _forge(added: argparse.ArgumentParser) -> None:
+    added.add_argument(
+        "--forge",
+        default="auto",
+        choices=("auto", "git", "github"),
+        help="where pull requests are; auto: GitHub where GITHUB_REPOSITORY and GITHUB_TOKEN are set, else git alone",
+    )
     added.add_argument("--target", default="main", help="the branch that decides what runs (default: main)")
     added.add_argument("--remote", default="origin", help="where that branch lives, if it is there (default: origin)")
     added.add_argument("--local", action="store_true", help="work on this repository alone, whatever remotes it has")

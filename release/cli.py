@@ -10,6 +10,8 @@ from release import (
     container,
     dispatch,
     forges,
+    github_rest,
+    github_setup,
     image,
     inspection,
     pin,
@@ -24,6 +26,7 @@ from release import (
 from release.arguments import Run, parser
 from release.distribution import Repository
 from release.forge import Delivery, Forge
+from release.git import Git
 from release.oci import Layout
 
 STALE = 1
@@ -168,11 +171,20 @@ def _pull(options: argparse.Namespace) -> int:
     return 0
 
 
+def _github_setup(options: argparse.Namespace) -> int:
+    rest = github_rest.connect(options.on, git=Git.at(options.repository))
+    return github_setup.run(options.repository, rest, options.apply, options.prune)
+
+
 def _say(delivery: Delivery, forge: Forge, options: argparse.Namespace) -> None:
     pull_request, merged = delivery.pull_request, delivery.merged
     if pull_request is None:
         return
     place = f" on {forge.remote}" if forge.remote else ""
+    if merged is None and pull_request.url:
+        print(f"pull request {pull_request.url}: one commit, one file")
+        print("to merge it: there, or the same command with --merge")
+        return
     if merged is None:
         branch = f"{forge.remote}/{pull_request.branch}" if forge.remote else pull_request.branch
         print(
@@ -197,5 +209,6 @@ RUNS = {
     "push": _push,
     "fetch": _fetch,
     "pull": _pull,
+    "github-setup": _github_setup,
     **inspection.RUNS,
 }

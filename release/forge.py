@@ -19,6 +19,7 @@ class Proposal(Struct, frozen=True, kw_only=True):
     content: bytes
     message: str
     body: str = ""  # Markdown for those who look at it; empty: the message says it all
+    labels: tuple[str, ...] = ()  # where pull requests have some
 
 
 class PullRequest(Struct, frozen=True, kw_only=True):
@@ -29,6 +30,8 @@ class PullRequest(Struct, frozen=True, kw_only=True):
     base: str
     path: str
     message: str
+    number: int = 0  # where pull requests are counted
+    url: str = ""  # where one is looked at
 
 
 class Merged(Struct, frozen=True):

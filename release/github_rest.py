@@ -112,6 +112,10 @@ class Rest:
         """POST, PUT, PATCH or DELETE; `again`: doing it twice does no harm. Raises RefusedError in one line."""
         return self._ask(method, path, body=body, again=again)
 
+    def sleep(self, seconds: float) -> None:
+        """Wait as this connection waits."""
+        self._wait(seconds)
+
     def pause(self, tried: int) -> None:
         """Wait before asking once more for what is not there yet."""
         self._wait(min(FIRST_WAIT * 2.0 ** (tried - 1), LONGEST_PAUSE))

@@ -97,6 +97,7 @@ def promote(git: Git, forge: Forge, layout: Layout, promotion: Promotion, merge:
             content=pin.write(content, after, path),
             message=_message(image, evidence, change),
             body=review.body(change, evidence, review.reports_of(layout, running)),
+            labels=("promotion", environment),
         )
 
     delivery = deliver(forge, promotion.branch, propose, merge)

@@ -70,6 +70,7 @@ def roll_back(git: Git, forge: Forge, environment: str, merge: bool, why: str = 
             path=path,
             content=revert.content,
             message=_message(environment, revert, now, why),
+            labels=("rollback", environment),
         )
 
     delivery = deliver(forge, branch, propose, merge)

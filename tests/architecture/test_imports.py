@@ -28,7 +28,7 @@ RUNTIME = "serving.runtime"
 LIBRARIES = {
     "contracts": {"cryptography", "msgspec", "yaml"},
     "serving": {"google", "grpc", "httptools", "jwt", "msgspec", "numpy", "onnxruntime", "uvloop", "yaml"},
-    "release": {"msgspec", "yaml"},
+    "release": {"github", "msgspec", "yaml"},
     "requirements": set(),
 }
 # Library -> where alone it may be imported: Deepchecks runs in an environment and a process of its own (AGPL-3.0,
@@ -39,6 +39,7 @@ ONLY_IN = {
     "jwt": "serving/security/",
     "grpc": "serving/grpc/",
     "google": "serving/grpc/",
+    "github": "release/github_rest.py",
 }
 
 
