@@ -156,14 +156,6 @@ def _github_setup(added: argparse.ArgumentParser) -> None:
     )
 
 
-def _github_setup(added: argparse.ArgumentParser) -> None:
-    added.add_argument("--apply", action="store_true", help="write; without it, the difference is shown")
-    added.add_argument("--prune", action="store_true", help="take away what was added by hand to what the files name")
-    added.add_argument(
-        "--on", default="", metavar="OWNER/NAME", help="(default: GITHUB_REPOSITORY, else where origin points)"
-    )
-
-
 COMMANDS: dict[str, tuple[str, Callable[[argparse.ArgumentParser], None]]] = {
     "image": ("build a bundle's image into an OCI layout, attach its reports, print what to promote", _image),
     "sbom": ("list what is in an image (SPDX, made by syft) and attach the list to it", _sbom),
@@ -179,7 +171,6 @@ COMMANDS: dict[str, tuple[str, Callable[[argparse.ArgumentParser], None]]] = {
     "check": ("say whether something new may go out now: freezes, quiet hours, error budget", _check),
     "doctor": ("say what the repository lacks for a release", _status),
     "summarise": ("put reports into a job's summary, annotations and a pull request's comment", _summarise),
-    "github-setup": ("bring the repository on GitHub to what .github/settings says", _github_setup),
     "github-setup": ("bring the repository on GitHub to what .github/settings says", _github_setup),
     "show": ("say what an environment runs, since when and on what evidence", _show),
     "pull": ("unpack an image's /srv from an OCI layout, every byte verified", _pull),

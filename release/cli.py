@@ -27,7 +27,6 @@ from release.arguments import Run, parser
 from release.distribution import Repository
 from release.forge import Delivery, Forge
 from release.git import Git
-from release.git import Git
 from release.oci import Layout
 
 STALE = 1
@@ -177,11 +176,6 @@ def _github_setup(options: argparse.Namespace) -> int:
     return github_setup.run(options.repository, rest, options.apply, options.prune)
 
 
-def _github_setup(options: argparse.Namespace) -> int:
-    rest = github_rest.connect(options.on, git=Git.at(options.repository))
-    return github_setup.run(options.repository, rest, options.apply, options.prune)
-
-
 def _say(delivery: Delivery, forge: Forge, options: argparse.Namespace) -> None:
     pull_request, merged = delivery.pull_request, delivery.merged
     if pull_request is None:
@@ -215,7 +209,6 @@ RUNS = {
     "push": _push,
     "fetch": _fetch,
     "pull": _pull,
-    "github-setup": _github_setup,
     "github-setup": _github_setup,
     **inspection.RUNS,
 }
