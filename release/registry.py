@@ -21,6 +21,7 @@ ATTEMPTS = 5  # at a list of referrers that somebody else writes, too
 ANY_MANIFEST = {"Accept": f"{MANIFEST}, {DOCKER_MANIFEST}"}
 ANY_INDEX = {"Accept": INDEX}
 OCTETS = {"Content-Type": "application/octet-stream"}
+UPLOADS = 3  # of one blob
 MISSING = (HTTPStatus.OK, HTTPStatus.NOT_FOUND)
 
 
@@ -104,13 +105,13 @@ def _push_referrer(layout: Layout, repository: Repository, digest: str) -> tuple
 
 def _push_blob(layout: Layout, repository: Repository, part: Descriptor) -> int:
     """An upload that was cut may have come as a whole all the same; so each attempt asks first."""
-    for last in (False, True):
+    for attempt in range(UPLOADS):
         if repository.ask("HEAD", f"blobs/{part.digest}", fine=MISSING).status == HTTPStatus.OK:
             return 0
         try:
             return _upload(repository, part.digest, layout.read(part))
         except InputError:
-            if last:
+            if attempt + 1 == UPLOADS:
                 raise
     return 0
 
