@@ -26,6 +26,7 @@ IN_THE_WAY = {
     "required_signatures": "the commit of a promotion or a rollback is not signed",
     "update": "nobody may update the branch, the App included",
 }
+LABEL = "label "
 WEIGHTY = ("ruleset", "environment", "variable")
 
 
@@ -128,13 +129,19 @@ def _names(rest: Rest, path: str) -> set[str]:
 
 def _settings(rest: Rest, settings: Settings) -> Iterator[Check]:
     found = github_setup.plan(rest, settings)
+    labels = [change.what.removeprefix(LABEL) for change in found.changes if change.what.startswith(LABEL)]
     for change in found.changes:
-        more = f" and {len(change.lines) - 1} more" if len(change.lines) > 1 else ""
-        status: Status = "fail" if change.what.startswith(WEIGHTY) else "warn"
-        yield _said(change.what, status, f"{change.lines[0]}{more}; {MEND}")
+        if not change.what.startswith(LABEL):
+            more = f" and {len(change.lines) - 1} more" if len(change.lines) > 1 else ""
+            status: Status = "fail" if change.what.startswith(WEIGHTY) else "warn"
+            yield _said(change.what, status, f"{change.lines[0]}{more}; {MEND}")
+    if labels:
+        yield _said("labels", "warn", f"{', '.join(labels)}: not there, or not so; {MEND}")
     for line in found.refused:
         what, _, reason = line.partition(": ")
-        yield _said(what, "not_run", reason)
+        yield _said(
+            what, "not_run", "waits for the App" if str(github_settings.FOLDER / "app.yml") in reason else reason
+        )
     for line in found.kept:
         if "passes by" in line:
             yield _said("bypass", "warn", f"{line}, which no file names; PRUNE=1 takes it away")

@@ -101,8 +101,10 @@ def _verdict(rest: Rest, found: Plan, refused: list[str], apply: bool, say: Call
     if not count and not refused:
         say(f"{rest.repository}: is as .github/settings says; nothing to do")
         return DONE
-    if not apply:
-        say(f"{rest.repository}: {count} to change, nothing written; to do it: make github-setup APPLY=1")
-    elif not refused:
-        say(f"{rest.repository}: {count} changed")
+    refusals = f", {len(refused)} refused" if refused else ""
+    if apply:
+        failed = {line.partition(":")[0] for line in refused} & {change.what for change in found.changes}
+        say(f"{rest.repository}: {count - len(failed)} changed{refusals}")
+    else:
+        say(f"{rest.repository}: {count} to change{refusals}, nothing written; to do it: make github-setup APPLY=1")
     return REFUSED if refused else DONE if apply else DIFFERS

@@ -84,6 +84,7 @@ def test_a_new_repository_is_told_everything_at_once(setup, hub, commit):
     assert failed[f"staging: {KEY}"].detail.startswith(f"not there: gh secret set {KEY} --env staging < app.pem")
     assert "`make github-setup` shows it, APPLY=1 mends it" in failed["ruleset main"].detail
     assert all(each.blocking for each in failed.values())
+    assert "promotion, rollback, staging" in found(setup, "warn")["labels"].detail
 
 
 LACKS = {
@@ -159,6 +160,7 @@ def test_an_app_that_is_not_there_is_step_one(healthy, hub):
     more(hub, "apps").pop(SLUG)
     more(hub, INSTALLATIONS).pop(SLUG)
     assert "make it (docs/github-setup.md, step 1)" in found(healthy, "fail")["App"].detail
+    assert found(healthy, "not_run")["ruleset main-review"].detail == "waits for the App"
 
 
 def test_without_an_organisation_installed_is_not_claimed(healthy, hub):

@@ -239,6 +239,7 @@ def test_an_app_that_github_does_not_show_is_told_and_everything_else_done(setup
     assert [line.split(": ")[1] for line in refused] == ["variable RELEASE_APP_CLIENT_ID", "ruleset main-review"]
     assert all("docs/github-setup.md, step 1" in line for line in refused)
     assert {each["name"] for each in hub.rulesets.values()} == {"main"}
+    assert setup.said[-1] == "slipway-tests/model: 18 changed, 2 refused"
     more(hub, "apps")[SLUG] = (APP, "Iv23stand1n")
     assert setup(apply=True) == 0
     assert setup.wrote == ["POST /actions/variables", "POST /rulesets"]
