@@ -46,6 +46,7 @@ def roll_back(git: Git, forge: Forge, environment: str, merge: bool, why: str = 
     start = forge.tip()
     running = pin.read(release_file(git, start, path, forge.target), path)
     if only and running.digest != only:
+        forge.close(_named(environment, only))  # an earlier run that was stopped after its merge may have left it
         return Back(
             before=running, after=running, reason=f"{environment} runs {running}, not {only}", delivery=Delivery()
         )
@@ -83,7 +84,11 @@ def _branch(environment: str, now: Pin, steps: list[Step]) -> str:
     gone = now
     if _nothing_to_do(environment, now, steps) and (step := history.current(steps, now)):
         gone = step.before or now
-    return f"rollback/{environment}/{gone.digest.removeprefix('sha256:')[:12] or pin.NOTHING}"
+    return _named(environment, gone.digest)
+
+
+def _named(environment: str, digest: str) -> str:
+    return f"rollback/{environment}/{digest.removeprefix('sha256:')[:12] or pin.NOTHING}"
 
 
 def _nothing_to_do(environment: str, now: Pin, steps: list[Step]) -> str:
