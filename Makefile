@@ -117,6 +117,34 @@ promote: environment-train kustomize ## put IMAGE (version@sha256:...) into ENV,
 rollback: environment-train kustomize ## revert the last promotion of ENV
 	$(RUN) release rollback $(ENV) $(ARGS)
 
+.PHONY: status
+status: environment-train ## what runs where, since when, who let it in, on which gates (ARGS="staging": more of one; ARGS=--json)
+	@$(RUN) release status $(ARGS)
+
+.PHONY: history
+history: environment-train ## all that ENV ran
+	@$(RUN) release history $(ENV) $(ARGS)
+
+.PHONY: check
+check: environment-train ## may something new go out to ENV now: freezes, quiet hours, error budget (PROMETHEUS_URL)
+	@$(RUN) release check $(ENV) $(ARGS)
+
+.PHONY: doctor
+doctor: environment-train ## what this repository lacks for a release
+	@$(RUN) release doctor --layout $(LAYOUT) $(ARGS)
+
+.PHONY: dora
+dora: environment-train ## how often and how fast releases come, how many are taken back (ARGS="--days 30")
+	@$(RUN) release dora $(ARGS)
+
+.PHONY: push
+push: environment-train ## IMAGE and all that is attached to it into a registry (TO=registry/name; the one in gitops/)
+	@$(RUN) release push --image $(or $(IMAGE),$(error push: say which: IMAGE=version@sha256:..., as `make image` prints it)) --layout $(LAYOUT) $(if $(TO),--to $(TO)) $(ARGS)
+
+.PHONY: fetch
+fetch: environment-train ## IMAGE and all that is attached to it from a registry (FROM=registry/name; the one in gitops/)
+	@$(RUN) release fetch --image $(or $(IMAGE),$(error fetch: say which: IMAGE=version@sha256:...)) --layout $(LAYOUT) $(if $(FROM),--from $(FROM)) $(ARGS)
+
 .PHONY: render
 render: environment-train kustomize ## what a cluster would get, from gitops/ and the budgets (ARGS=--check: fail when stale)
 	$(RUN) release render $(ARGS)

@@ -90,7 +90,8 @@ def _environments(git: Git, target: str) -> Iterator[Check]:
         except InputError as error:
             yield _said(name, "fail", str(error))
             continue
-        known = not now.digest or history.current(steps, now) is not None
+        step = history.current(steps, now)
+        known = not now.digest or (step is not None and step.before is not None)
         detail = f"runs {now.tag or pin.NOTHING}" if known else f"{now}: no commit says where it came from; promote it"
         yield _said(name, "pass" if known else "warn", detail)
 

@@ -1,10 +1,14 @@
 import json
+import re
 import subprocess
 
 import pytest
 
-from release import pin
+from release import forges, pin
+from release.git import Git
+from release.git_forge import GitForge
 from tests.gitops.manifests import IMAGE
+from tests.release.hosted import Hosted
 from tests.release.workshop import PRODUCTION, STAGING, release
 
 
@@ -330,3 +334,129 @@ def test_a_line_written_by_hand_is_known_by_the_layout(alone):
     alone.commit("By hand")
     assert alone.images.digests["one"] in alone.run("show", "production", "--layout", str(alone.images.layout)).output
     assert "unknown" in alone.run("show", "production", "--layout", "/nowhere").output
+
+
+# --- how staging is, where its cluster reports
+
+
+@pytest.fixture
+def asked_for_production(alone, monkeypatch):
+    """Promotes to production on a forge to which the cluster said `state` of the commit that brought one into staging."""
+
+    def ask(state, *words, later=""):
+        alone.released("staging", "one")
+        states = {alone.git("rev-parse", "main"): state}
+        if later:
+            alone.write("README.md", "something else\n")
+            states[alone.commit("Something else")] = later
+        git = Git.at(alone.path)
+        forge = Hosted(GitForge(git), states=states)
+        monkeypatch.setattr(forges, "chosen", lambda options: (git, forge))
+        outcome = alone.promote("production", "one", "--merge", *words)
+        return outcome, forge
+
+    return ask
+
+
+def health(alone):
+    message = alone.truth("log", "-1", "--format=%B", "main^2")
+    return next(line for line in message.splitlines() if line.startswith("Staging-Health:"))
+
+
+def test_what_is_healthy_in_staging_says_so(alone, asked_for_production):
+    outcome, forge = asked_for_production("success")
+    assert outcome.code == 0, outcome.error
+    assert health(alone) == "Staging-Health: healthy"
+    (context,) = forge.contexts
+    assert re.fullmatch(r"argocd/[a-z0-9-]+-staging", context)
+
+
+def test_the_newest_commit_that_anything_was_said_of_decides(alone, asked_for_production):
+    assert asked_for_production("failure", later="success")[0].code == 0
+    assert health(alone) == "Staging-Health: healthy"
+
+
+def test_a_cluster_that_said_nothing_is_unknown_and_a_second_person_is_asked_for(alone, asked_for_production):
+    outcome, _ = asked_for_production("")
+    assert outcome.code == 0
+    assert health(alone) == "Staging-Health: unknown"
+
+
+@pytest.mark.parametrize(
+    ("state", "said"),
+    [("failure", "is not healthy"), ("error", "is not healthy"), ("pending", "is still bringing it out")],
+)
+def test_what_is_not_healthy_in_staging_does_not_go_on(alone, asked_for_production, state, said):
+    outcome, _ = asked_for_production(state)
+    assert outcome.code == 2
+    assert said in outcome.error
+    assert alone.line("production") == "none"
+
+
+def test_that_can_be_overruled_with_a_reason(alone, asked_for_production):
+    outcome, _ = asked_for_production("failure", "--force", "--reason", "the probe is wrong")
+    assert outcome.code == 0
+    assert health(alone) == "Staging-Health: failed"
+
+
+def test_what_a_cluster_said_of_the_version_before_does_not_count(alone, monkeypatch):
+    alone.released("staging", "one")
+    git = Git.at(alone.path)
+    forge = Hosted(GitForge(git), states={alone.git("rev-parse", "main"): "success"})
+    alone.released("staging", "two")
+    monkeypatch.setattr(forges, "chosen", lambda options: (git, forge))
+    assert alone.promote("production", "two", "--merge").code == 0
+    assert health(alone) == "Staging-Health: unknown"
+
+
+# --- what a reviewer sees
+
+
+@pytest.fixture
+def body(alone, monkeypatch):
+    """The body of the pull request that a promotion proposes."""
+    seen = []
+    known = GitForge.open
+
+    def look(forge, proposal):
+        seen.append(proposal.body)
+        return known(forge, proposal)
+
+    monkeypatch.setattr(GitForge, "open", look)
+
+    def promoted(environment, name, *words):
+        outcome = alone.promote(environment, name, "--merge", *words)
+        assert outcome.code == 0, outcome.error
+        return seen[-1]
+
+    return promoted
+
+
+def test_the_body_says_what_changes_what_it_is_worth_and_how_to_undo_it(alone, body):
+    first = body("staging", "one")
+    assert "| Runs now | nothing, this is the first release |" in first
+    second = body("staging", "two")
+    assert f"| Runs now | `{alone.images['one']}` |" in second
+    assert f"| After this | `{alone.images['two']}` |" in second
+    assert "| quality: floor | 0.81 | 0.81 | ±0 | 0.7 |" in second
+    assert "| ✅ | quality | 1 |" in second
+    assert "git revert --no-edit $(git log" in second
+    assert "<summary>Gates: all 1 checks</summary>" in second
+
+
+def test_the_body_asks_for_a_second_person_where_staging_s_health_is_unknown(alone, body):
+    body("staging", "one")
+    assert "**a second person has to approve**" in body("production", "one")
+
+
+def test_the_body_of_a_forced_release_says_so_first(alone, body):
+    text = body("staging", "failed", "--force", "--reason", "a demo | for us")
+    assert "> [!WARNING]\n> Released by force: a demo \\| for us\n> - gates: quality/floor fail" in text
+    assert "| ❌ | quality | 1 | ❌ floor: 0.81, wanted 0.7 |" in text
+
+
+def test_what_runs_now_may_not_be_at_hand(alone, body):
+    place = alone.path / STAGING
+    place.write_text(place.read_text().replace("newTag: none", f"newTag: 9-0123456789ab@sha256:{'f' * 64}"))
+    alone.commit("From elsewhere")
+    assert "are not at hand here" in body("staging", "one")
