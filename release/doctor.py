@@ -13,7 +13,6 @@ import yaml
 from contracts import budgets
 from contracts.checks import Check, Status
 from contracts.errors import InputError
-from contracts.report_text import MARK
 from release import check as checking
 from release import container, distribution, go_program, history, kustomize, pin, render, table
 from release.git import Git
@@ -22,6 +21,7 @@ from release.oci import Layout
 GATE = "repository"
 OWNERS = ".github/CODEOWNERS"
 APPLICATION = "gitops/argocd/applicationset.yaml"
+WORDS: dict[Status, str] = {"fail": "MEND", "not_run": "MEND", "warn": "advice", "pass": "good"}
 SCHEMES = ("https://", "http://", "ssh://", "git://")
 
 
@@ -43,7 +43,7 @@ def text(found: tuple[Check, ...]) -> str:
     """A line for each, what has to be mended first."""
     order: tuple[Status, ...] = ("fail", "not_run", "warn", "pass")
     ordered = sorted(found, key=lambda each: order.index(each.status))
-    rows = [(MARK[each.status], each.gate, each.name, each.detail) for each in ordered]
+    rows = [(WORDS[each.status], each.gate, each.name, each.detail) for each in ordered]
     return table.columns(("", "where", "what", "said"), rows)
 
 

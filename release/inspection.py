@@ -13,7 +13,7 @@ import msgspec
 
 from contracts.checks import Check
 from contracts.errors import InputError
-from release import annotations, check, doctor, dora, forges, render, running, status, summary
+from release import annotations, check, doctor, dora, forges, running, status, summary
 from release.oci import Layout
 
 NO = 1
@@ -55,7 +55,7 @@ def changes(options: argparse.Namespace) -> int:
 def figures(options: argparse.Namespace) -> int:
     """DORA's four figures."""
     git, forge = forges.chosen(options)
-    names = [options.environment] if options.environment else render.environments(git.directory)
+    names = [options.environment] if options.environment else status.in_order(git)
     if options.days <= 0:
         raise InputError(f"--days: is {options.days:g}; more than 0 are needed to count in")
     found = [dora.measure(git, forge, name, options.days, time.time()) for name in names]

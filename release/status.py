@@ -71,8 +71,12 @@ def status(git: Git, forge: Forge, environment: str, layout: Layout | None) -> S
 
 def everywhere(git: Git, forge: Forge, layout: Layout | None) -> list[Status]:
     """Every environment of the repository, the ones before production first."""
-    names = sorted(render.environments(git.directory), key=lambda name: (name == "production", name))
-    return [status(git, forge, name, layout) for name in names]
+    return [status(git, forge, name, layout) for name in in_order(git)]
+
+
+def in_order(git: Git) -> list[str]:
+    """The repository's environments, production last."""
+    return sorted(render.environments(git.directory), key=lambda name: (name == "production", name))
 
 
 def text(found: list[Status]) -> str:
