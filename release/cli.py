@@ -135,8 +135,8 @@ def _rollback(options: argparse.Namespace) -> int:
         raise InputError("an environment, or --event FILE: one of the two says what to roll back")
     if options.event:
         event = dispatch.read(options.event)
-        if event.event_type != dispatch.ABORTED:
-            print(f"{event.event_type}: is for a person; nothing to do")
+        if event.kind != dispatch.ABORTED:
+            print(f"{event.kind}: is for a person; nothing to do")
             return 0
         environment, only = dispatch.environment(git.directory, event), event.digest
         reason = reason or event.why

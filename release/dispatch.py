@@ -39,10 +39,16 @@ class Payload(Struct, frozen=True):
 
 
 class Event(Struct, frozen=True):
-    """A dispatch."""
+    """A dispatch. GitHub hands its `event_type` to a workflow as the event's `action`."""
 
-    event_type: str
     client_payload: Payload
+    event_type: str = ""
+    action: str = ""
+
+    @property
+    def kind(self) -> str:
+        """What happened."""
+        return self.event_type or self.action
 
     @property
     def digest(self) -> str:
@@ -60,18 +66,21 @@ class Event(Struct, frozen=True):
         said = self.client_payload
         metrics = [" ".join(filter(None, (each.name, each.phase.lower(), each.value))) for each in said.metrics]
         reason = ", ".join(metrics) or said.reason or "no reason given"
-        return " ".join(f"{self.event_type}: {reason}".split())[:LONGEST]
+        return " ".join(f"{self.kind}: {reason}".split())[:LONGEST]
 
 
 def read(file: Path) -> Event:
     """An event from a file of JSON, or from standard input ("-"); raises InputError in one line when it is none."""
     try:
         text = sys.stdin.buffer.read() if str(file) == "-" else file.read_bytes()
-        return msgspec.json.decode(text, type=Event)
+        event = msgspec.json.decode(text, type=Event)
     except OSError as error:
         raise InputError(f"{file}: {error.strerror}") from error
     except msgspec.MsgspecError as error:
         raise InputError(f"{PLACE}: {error}; {WAY_OUT}") from error
+    if not event.kind:
+        raise InputError(f"{PLACE}: event_type: is missing; {WAY_OUT}")
+    return event
 
 
 def environment(root: Path, event: Event) -> str:
