@@ -21,7 +21,7 @@ from release.oci import Layout
 GATE = "repository"
 OWNERS = ".github/CODEOWNERS"
 APPLICATION = "gitops/argocd/applicationset.yaml"
-WORDS: dict[Status, str] = {"fail": "MEND", "not_run": "MEND", "warn": "advice", "pass": "good"}
+WORDS: dict[Status, str] = {"fail": "advice", "not_run": "unknown", "warn": "advice", "pass": "good"}
 SCHEMES = ("https://", "http://", "ssh://", "git://")
 
 
@@ -42,8 +42,8 @@ def local(root: Path, target: str, remote: str, layout: Path) -> tuple[Check, ..
 def text(found: tuple[Check, ...]) -> str:
     """A line for each, what has to be mended first."""
     order: tuple[Status, ...] = ("fail", "not_run", "warn", "pass")
-    ordered = sorted(found, key=lambda each: order.index(each.status))
-    rows = [(WORDS[each.status], each.gate, each.name, each.detail) for each in ordered]
+    ordered = sorted(found, key=lambda each: (not each.refused, order.index(each.status)))
+    rows = [("MEND" if each.refused else WORDS[each.status], each.gate, each.name, each.detail) for each in ordered]
     return table.columns(("", "where", "what", "said"), rows)
 
 

@@ -2,7 +2,6 @@
 
 import argparse
 import datetime as dt
-import importlib
 import os
 import sys
 import time
@@ -13,7 +12,7 @@ import msgspec
 
 from contracts.checks import Check
 from contracts.errors import InputError
-from release import annotations, check, doctor, dora, forges, running, status, summary
+from release import annotations, check, doctor, dora, forges, github_doctor, running, status, summary
 from release.oci import Layout
 
 NO = 1
@@ -110,10 +109,7 @@ def summarise(options: argparse.Namespace) -> int:
 
 def _forge_says(options: argparse.Namespace) -> tuple[Check, ...]:
     """What the forge lacks, when it is one that can be asked."""
-    if getattr(options, "forge", "git") == "git" or not os.environ.get("GITHUB_TOKEN"):
-        return ()
-    found: tuple[Check, ...] = importlib.import_module("release.github_doctor").checks(options.repository)
-    return found
+    return github_doctor.checks(options.repository) if forges.on_github(options) else ()
 
 
 def _layout(options: argparse.Namespace) -> Layout | None:

@@ -5,7 +5,8 @@ import subprocess
 
 import pytest
 
-from release import pin
+from contracts.checks import Check
+from release import doctor, pin
 from tests.release.workshop import PRODUCTION, ROOT
 
 
@@ -98,3 +99,10 @@ def test_what_the_environment_says_is_seen(alone, monkeypatch):
     monkeypatch.setenv("REGISTRY_TOKEN", "x")
     found = ask(alone)[1]
     assert (found["error budget"][0], found["registry"]) == ("pass", ("pass", "credentials are there"))
+
+
+def test_what_has_to_be_mended_comes_first_and_what_is_unknown_is_no_reason_against_a_release():
+    unknown = Check(gate="github", name="App", status="not_run", detail="not shown to this token", blocking=False)
+    broken = Check(gate="repository", name="history", status="fail", detail="shallow")
+    lines = doctor.text((unknown, broken)).splitlines()
+    assert [line.split()[0] for line in lines[1:]] == ["MEND", "unknown"]
