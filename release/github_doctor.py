@@ -118,7 +118,7 @@ def _secrets(rest: Rest, settings: Settings) -> Iterator[Check]:
         path = f"environments/{quote(name, safe='')}"
         there = _names(rest, f"{path}/secrets") if environment.secrets and rest.get(path) else set()
         for secret in environment.secrets:
-            way_out = f"not there: gh secret set {secret} --env {name} < app.pem ({DOCUMENT}, step 3)"
+            way_out = f"not there: gh secret set {secret} --env {name} < app.pem ({DOCUMENT}, step 4)"
             held = secret in there
             yield _said(f"{name}: {secret}", "pass" if held else "fail", "is there" if held else way_out)
 
