@@ -101,10 +101,9 @@ class Rest:
         """All of a list, page by page; `key` says where in each answer it lies, when that is not the answer itself."""
         found: list[Any] = []
         for page in range(1, 1000):
-            answer = self._ask("GET", path, {**parameters, "per_page": PAGE, "page": page})
-            rows = answer[key] if key else answer
-            found += rows
-            if len(rows) < PAGE:
+            headers, answer = self._answer("GET", path, {**parameters, "per_page": PAGE, "page": page})
+            found += answer[key] if key else answer
+            if 'rel="next"' not in headers.get("link", ""):  # a page that is not full may not be the last
                 break
         return found
 
@@ -120,14 +119,18 @@ class Rest:
         """Wait before asking once more for what is not there yet."""
         self._wait(min(FIRST_WAIT * 2.0 ** (tried - 1), LONGEST_PAUSE))
 
-    def _ask(
+    def _ask(self, method: str, path: str, parameters: Mapping[str, object] | None = None, **more: Any) -> Any:
+        return self._answer(method, path, parameters, **more)[1]
+
+    def _answer(
         self,
         method: str,
         path: str,
         parameters: Mapping[str, object] | None = None,
         body: object = None,
         again: bool = False,
-    ) -> Any:
+    ) -> tuple[dict[str, Any], Any]:
+        """Headers and body."""
         again = again or method == "GET"
         url = path if path.startswith("/") else f"/repos/{self.repository}{'/' if path else ''}{path}"
         said = f"GitHub: {method} {url}"
@@ -143,7 +146,7 @@ class Rest:
                     continue
                 raise RefusedError(f"{said}: no answer ({_reason(error)}); run it again", 0) from error
             if code < 300:
-                return json.loads(text) if text else None
+                return headers, json.loads(text) if text else None
             wait = _limit(code, headers, text)
             if wait is None and again and code >= 500 and not last:
                 self.pause(tried)

@@ -38,7 +38,7 @@ def test_the_body_says_how_staging_is(github, hosted, in_staging, application, s
     outcome = promote(hosted, "production", "one")
     assert outcome.code == 0, outcome.error
     pull = pull_of(github, "production")
-    assert pull.body.startswith("One line of `production` changes.")
+    assert pull.body.startswith("One line changes, and nothing is built again.\n\n| | `production` |")
     assert ("healthy in staging" in pull.body) is (health == "healthy")
     assert f"Staging-Health: {health}" in hosted.truth("log", "-1", "--format=%B", pull.head)
 
