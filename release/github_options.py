@@ -16,6 +16,8 @@ def repository(there: dict[str, Any], wanted: Repository) -> Plan:
     options = msgspec.to_builtins(wanted.options)
     scanners = {key: {"status": value} for key, value in msgspec.to_builtins(wanted.security).items()}
     changes: list[Change] = []
+    if "allow_merge_commit" not in there:
+        return Plan(refused=("options: GitHub shows them to administrators only, and this token is none's",))
     if lines := differences(options, there):
         body = {key: value for key, value in options.items() if there.get(key) != value}
         changes.append(Change(what="options", lines=lines, requests=(Request("PATCH", "", _paired(body, options)),)))

@@ -1,27 +1,37 @@
 """A repository on the stand-in as GitHub has it on its first day, and the files of this one."""
 
+import copy
 import shutil
 import subprocess
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from release.github_rest import connect
 from release.github_setup import run
-from tests.github import settings as github
 from tests.github.access import SLUG
 from tests.github.server import running
 
 ROOT = Path(__file__).resolve().parents[2]
 
 
-@pytest.fixture
-def hub(tmp_path):
-    bare = tmp_path / "origin.git"
+STATE = ("options", "labels", "rulesets", "environments", "more")
+
+
+@contextmanager
+def standing_in(folder):
+    bare = folder / "origin.git"
     subprocess.run(["git", "init", "-q", "--bare", "-b", "main", bare], check=True)
     with running(bare) as found:
         yield found
     assert found.violations == []
+
+
+@pytest.fixture
+def hub(tmp_path):
+    with standing_in(tmp_path) as found:
+        yield found
 
 
 @pytest.fixture
@@ -39,12 +49,15 @@ def asks(hub, token="token-of-tests"):
 
 @pytest.fixture
 def root(tmp_path):
+    return checkout(tmp_path)
+
+
+def checkout(place):
     """A checkout with this repository's settings, whose App is the stand-in's."""
-    folder = tmp_path / "checkout"
+    folder = place / "checkout"
     shutil.copytree(ROOT / ".github", folder / ".github")
     for file in (folder / ".github/settings").iterdir():
-        slug = f"{our_app()}"
-        file.write_text(file.read_text().replace(slug, SLUG))
+        file.write_text(file.read_text().replace(our_app(), SLUG))
     return folder
 
 
@@ -79,11 +92,19 @@ def setup(hub, rest, root):
     return Setup(hub, rest, root)
 
 
+@pytest.fixture(scope="session")
+def applied(tmp_path_factory):
+    """What the stand-in keeps once everything was applied to a new repository."""
+    place = tmp_path_factory.mktemp("applied")
+    with standing_in(place) as hub:
+        setup = Setup(hub, asks(hub), checkout(place))
+        assert setup(apply=True) == 0, setup.said
+        return {name: copy.deepcopy(getattr(hub, name)) for name in STATE}
+
+
 @pytest.fixture
-def done(setup):
-    """The same, after it was applied once."""
-    assert setup(apply=True) == 0, setup.said
+def done(setup, hub, applied):
+    """`setup`, after it was applied."""
+    for name in STATE:
+        setattr(hub, name, copy.deepcopy(applied[name]))
     return setup
-
-
-__all__ = ["github"]

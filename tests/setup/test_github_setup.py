@@ -3,7 +3,9 @@
 import pytest
 
 from contracts.errors import InputError
+from release import github_options as options
 from release.github_rest import RefusedError
+from release.github_settings import load
 from tests.github.access import SLUG
 from tests.github.faults import Fault
 from tests.github.hub import APP, Token
@@ -239,7 +241,7 @@ def test_an_app_that_github_does_not_show_is_told_and_everything_else_done(setup
     assert [line.split(": ")[1] for line in refused] == ["variable RELEASE_APP_CLIENT_ID", "ruleset main-review"]
     assert all("docs/github-setup.md, step 1" in line for line in refused)
     assert {each["name"] for each in hub.rulesets.values()} == {"main"}
-    assert setup.said[-1] == "slipway-tests/model: 18 changed, 2 refused"
+    assert setup.said[-1] == "slipway-tests/model: 17 changed, 2 refused"
     more(hub, "apps")[SLUG] = (APP, "Iv23stand1n")
     assert setup(apply=True) == 0
     assert setup.wrote == ["POST /actions/variables", "POST /rulesets"]
@@ -306,6 +308,13 @@ def test_who_may_not_see_who_passes_by_writes_nothing_over_it(done, hub):
         "refused: ruleset main: this token is not shown who may pass it by; it needs Administration: write" in done.said
     )
     assert done.wrote == []
+
+
+def test_options_that_are_not_shown_are_not_guessed(root):
+    """GitHub leaves them out for whoever does not administer the repository."""
+    found = options.repository({"has_wiki": True}, load(root).repository)
+    assert found.changes == ()
+    assert found.refused == ("options: GitHub shows them to administrators only, and this token is none's",)
 
 
 def test_what_a_plan_does_not_have_is_one_line_and_the_rest_is_done(setup, hub):

@@ -77,6 +77,14 @@ def test_every_action_that_workflows_use_may_run(ours):
     assert refused == [], "add them to actions.selected.patterns_allowed in .github/settings/repository.yml"
 
 
+def test_every_label_is_one_that_something_reads_or_writes(ours):
+    places = [*(ROOT / ".github").rglob("*.yml"), *(ROOT / "release").glob("*.py")]
+    text = "\n".join(path.read_text() for path in places if path.name != "labels.yml")
+    folders = {path.name for path in (ROOT / "gitops/envs").iterdir() if path.is_dir()}
+    used = {each.name for each in ours.labels if re.search(rf"['\"\[, ]{each.name}['\"\], ]", text)}
+    assert {each.name for each in ours.labels} == used | folders
+
+
 def test_labels_that_dependabot_puts_on_are_there(ours):
     document = yaml.safe_load((ROOT / ".github/dependabot.yml").read_text())
     assert {label for each in document["updates"] for label in each["labels"]} <= {each.name for each in ours.labels}
