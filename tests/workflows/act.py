@@ -161,7 +161,9 @@ class Runner:
         }
         command += [word for pair in (given | dict(self.environment)).items() for word in ("--env", "=".join(pair))]
         places = (self.clone, *self.elsewhere.values())
-        local = {name: str(STUBS / name.partition("@")[0].rpartition("/")[2]) for name in set().union(*map(used, places))}
+        local = {
+            name: str(STUBS / name.partition("@")[0].rpartition("/")[2]) for name in set().union(*map(used, places))
+        }
         local |= {name: str(folder) for name, folder in self.elsewhere.items()}
         command += [word for pair in local.items() for word in ("--local-repository", "=".join(pair))]
         done = subprocess.run(

@@ -82,7 +82,9 @@ class Lab:
     def image(self) -> str:
         return f"{self.store.address}/{NAME}"
 
-    def run(self, workflow: str, event: str, payload: dict, commit: str | None = None, branch: str | None = "main") -> act.Run:
+    def run(
+        self, workflow: str, event: str, payload: dict, commit: str | None = None, branch: str | None = "main"
+    ) -> act.Run:
         clone = self.site.checkout(commit or self.site.tip, branch)
         runner = act.Runner(
             clone=clone,

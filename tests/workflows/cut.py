@@ -1,6 +1,6 @@
 """Cuts from npm's @octokit/openapi-webhooks (MIT) what the events of our workflows look like.
 
-    python -m tests.workflows.cut PACKAGE     the unpacked package; writes tests/workflows/webhooks/{events.json,LICENSE}
+python -m tests.workflows.cut PACKAGE     the unpacked package; writes tests/workflows/webhooks/{events.json,LICENSE}
 """
 
 import json

@@ -86,7 +86,9 @@ def aborted(slug: str, namespace: str, image: str, kind: str = dispatch.ABORTED)
 
 def workflow_dispatch(slug: str, workflow: str, **inputs: str) -> dict[str, Any]:
     place = f".github/workflows/{workflow}.yml"
-    return payload("workflow_dispatch", ref="refs/heads/main", workflow=place, inputs=inputs, repository=repository(slug))
+    return payload(
+        "workflow_dispatch", ref="refs/heads/main", workflow=place, inputs=inputs, repository=repository(slug)
+    )
 
 
 def schedule(slug: str, cron: str) -> dict[str, Any]:

@@ -18,7 +18,9 @@ def main(arguments: list[str]) -> int:
     made = tiny.write(Path("data/bundles"), shift=float(os.environ.get("PREPARED_SHIFT", "0")), version="7")
     Path("data/bundles/latest.json").write_text(json.dumps({"path": bundles.short(made.digest)}))
     status = os.environ.get("PREPARED_GATES", "pass")
-    check = reports.Check(gate="quality", name="floor", status=status, value=0.81, threshold=0.7, detail="of the sample")
+    check = reports.Check(
+        gate="quality", name="floor", status=status, value=0.81, threshold=0.7, detail="of the sample"
+    )
     report = reports.Report(title="Gates", subject=made.digest, created_at="2026-01-02T03:04:05Z", checks=(check,))
     reports.write(report, Path("data/reports") / bundles.short(made.digest), "gates")
     print(f"prepared, not trained: {' '.join(arguments)}")

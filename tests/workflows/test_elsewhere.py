@@ -53,4 +53,3 @@ def test_a_promotion_called_by_commit_from_another_repository(lab, template):
     (pull,) = lab.hub.open_pulls()
     assert lab.numstat("main", pull.head) == [f"1\t1\t{pin.path('staging')}"]
     assert str(lab.site.pin("staging", pull.head)) == released
-

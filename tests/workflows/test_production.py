@@ -33,6 +33,12 @@ def test_what_staging_is_healthy_with_is_proposed_to_production(lab, released):
     assert str(lab.site.pin("production", pull.head)) == released
     assert lab.site.pin("production").digest == ""  # a person merges it
 
+
+@pytest.mark.slow
+def test_the_same_status_again_changes_nothing(lab, released):
+    lab.hub.succeed(lab.site.tip, "argocd/model-staging")
+    healthy(lab)
+    (pull,) = lab.hub.open_pulls()
     again = healthy(lab)
     assert again.code == 0, again.text
     assert lab.hub.open_pulls() == [pull]
@@ -60,6 +66,7 @@ def test_what_production_took_back_is_not_proposed_again_by_itself(lab, released
     assert lab.hub.writes() == []
 
 
+@pytest.mark.slow
 def test_a_commit_that_is_not_merged_counts_for_nothing(lab, released):
     run = healthy(lab, commit="1" * 40)
     assert run.jobs == {"production/what staging runs": "failure"}

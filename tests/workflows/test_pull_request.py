@@ -27,6 +27,7 @@ def topic(lab):
     return lab
 
 
+@pytest.mark.slow
 def test_a_changed_model_is_trained_built_loaded_and_shown_in_one_comment(topic):
     run = opened(topic, "topic")
     assert run.code == 0, run.text
@@ -40,7 +41,7 @@ def test_a_changed_model_is_trained_built_loaded_and_shown_in_one_comment(topic)
     assert topic.store.blobs == {}  # nothing of a pull request is published
     assert "Gates" in run.summary
     assert "oad test" in run.summary
-    (number, comment), = topic.hub.comments.values()
+    ((number, comment),) = topic.hub.comments.values()
     assert number == 5
     assert comment["body"].startswith("<!-- slipway:")
 
@@ -59,12 +60,21 @@ def test_a_gate_that_refuses_turns_the_gate_red_and_says_which_line(topic):
     topic.environment["PREPARED_GATES"] = "fail"
     run = opened(topic, "topic")
     assert run.code != 0
-    assert run.jobs["train/train/train"] == run.jobs["pull-request/gate"] == "failure"
+    assert run.jobs["train/train/train"] == "failure"
+    assert "pull-request/gate" not in run.jobs  # act ends where a called workflow fails; GitHub would run it, see below
     assert not run.ran("Build")
     (error,) = [each for each in run.annotations if each.level == "error" and each.title != "gate"]
     assert (error.title, error.file) == ("quality: floor", "conf/base/budgets.yml")
     line = (topic.site.work / error.file).read_text().splitlines()[int(error.line) - 1]
     assert line.strip().startswith("floor:")
+
+
+@pytest.mark.slow
+def test_a_job_that_fails_turns_the_gate_red(topic):
+    del topic.hub.pulls[5]  # nowhere to put the comment
+    run = opened(topic, "topic")
+    assert run.jobs["pull-request/comment"] == run.jobs["pull-request/gate"] == "failure"
+    assert [each.title for each in run.annotations if each.level == "error"] == ["gate"]
 
 
 def test_a_promotion_is_asked_whether_it_may_go_out_now_and_is_not_tested(lab):
@@ -92,9 +102,10 @@ def frozen(lab):
     return lab
 
 
+@pytest.mark.slow
 def test_a_freeze_holds_a_promotion_back(frozen):
     run = opened(frozen, "promote/staging/x")
-    assert run.jobs["pull-request/gate"] == "failure"
+    assert run.code != 0
     assert run.jobs["gitops-checks/gitops-checks/may staging be released now"] == "failure"
     assert "stocktaking" in run.text
 
@@ -111,7 +122,7 @@ def test_a_freeze_holds_a_promotion_back(frozen):
 def test_a_rollback_passes_a_freeze_and_a_fork_s_branch_name_does_not(frozen, branch, said, passes):
     git(frozen.site.origin, "update-ref", f"refs/heads/{branch}", "refs/heads/promote/staging/x")
     run = opened(frozen, branch, **said)
-    assert (run.jobs["pull-request/gate"] == "success") is passes, run.text
+    assert (run.jobs.get("pull-request/gate") == "success") is passes, run.text
 
 
 @pytest.mark.slow
@@ -122,6 +133,7 @@ def test_a_fork_gets_its_checks_and_no_comment(topic):
     assert run.jobs["pull-request/gate"] == "success"
 
 
+@pytest.mark.slow
 def test_a_merge_group_is_looked_at_as_a_whole(lab):
     base = lab.site.tip
     lab.proposed("staging", lab.publish(0.0))
@@ -147,4 +159,3 @@ def test_the_gate_lets_through_what_passed_or_had_not_to_run_and_nothing_else(ro
     for result in ("success", "skipped", "failure", "cancelled"):
         done = subprocess.run(["bash", "-e", "-c", changes], env={"CHANGES": result}, check=False)
         assert (done.returncode == 0) is (result == "success")
-

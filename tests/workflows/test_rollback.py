@@ -59,7 +59,12 @@ HOSTILE = {
 }
 
 
-@pytest.mark.parametrize("said", HOSTILE.values(), ids=HOSTILE)
+FAST = "a command in the image"
+
+
+@pytest.mark.parametrize(
+    "said", [pytest.param(HOSTILE[name], id=name, marks=[pytest.mark.slow] * (name != FAST)) for name in HOSTILE]
+)
 def test_a_hostile_payload_is_refused_in_one_line_and_writes_nothing(lab, said):
     before = git(lab.site.origin, "for-each-ref")
     event = payloads.aborted(lab.site.slug, namespace(lab), f"x@sha256:{'0' * 64}")
@@ -74,6 +79,7 @@ def test_a_hostile_payload_is_refused_in_one_line_and_writes_nothing(lab, said):
     assert list(lab.home.rglob("pwned")) == []
 
 
+@pytest.mark.slow
 def test_a_digest_that_does_not_run_any_more_is_passed_over(lab, bad):
     tip = lab.site.tip
     run = dispatched(lab, payloads.aborted(lab.site.slug, namespace(lab), f"x@sha256:{'0' * 64}"))

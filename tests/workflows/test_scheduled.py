@@ -41,7 +41,7 @@ def test_retraining_that_gives_the_same_image_proposes_nothing(lab):
 def test_a_repository_that_was_not_generated_has_nothing_to_update(lab):
     run = by_time(lab, "scheduled-template-update")
     assert run.code == 0, run.text
-    assert run.jobs == {"update/update/update": "success"}
+    assert run.jobs == {"update/template-update/update": "success"}
     assert not run.ran("Propose it")
     assert lab.hub.asked == []
 
@@ -64,7 +64,9 @@ def test_the_delivery_on_a_cluster_each_night(cluster):
     ]
 
 
-@pytest.mark.parametrize(("label", "runs"), [("e2e", True), ("documentation", False)])
+@pytest.mark.parametrize(
+    ("label", "runs"), [pytest.param("e2e", True, marks=pytest.mark.slow), ("documentation", False)]
+)
 def test_the_delivery_on_a_cluster_by_a_label(cluster, label, runs):
     cluster.site.append("docs/release.md", "\nOne more line.\n")
     head = cluster.site.push("A document", "topic")
