@@ -66,7 +66,8 @@ class Event(Struct, frozen=True):
         said = self.client_payload
         metrics = [" ".join(filter(None, (each.name, each.phase.lower(), each.value))) for each in said.metrics]
         reason = ", ".join(metrics) or said.reason or "no reason given"
-        return " ".join(f"{self.kind}: {reason}".split())[:LONGEST]
+        words = " ".join(f"{self.kind}: {reason}".split())
+        return "".join(letter for letter in words if letter.isprintable())[:LONGEST]
 
 
 def read(file: Path) -> Event:

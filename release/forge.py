@@ -82,7 +82,7 @@ class Forge(Protocol):
         ...
 
     def close(self, branch: str) -> None:
-        """Take away what an interrupted run left of a branch whose change the target has already."""
+        """Take away what an interrupted or slower run left of a branch whose change the target has already."""
         ...
 
 

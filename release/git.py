@@ -108,6 +108,13 @@ class Git(Struct, frozen=True):
         """Is `ancestor` part of the history of `commit`?"""
         return self.run("merge-base", "--is-ancestor", ancestor, commit).code == 0
 
+    def has_all_of(self, commit: str, other: str) -> bool:
+        """Does `commit` have every file as `other` changed it, so that a merge of it would bring nothing?"""
+        names = self.run("diff", "--name-only", "--no-renames", "-z", f"{other}^", other)
+        return names.code == 0 and all(
+            self.file(commit, name) == self.file(other, name) for name in names.output.decode().split("\0") if name
+        )
+
     def mode(self, commit: str, path: str) -> str | None:
         """What kind of file it is there, as git writes it; None where there is none."""
         listed = self.text("ls-tree", commit, "--", path).split()

@@ -109,7 +109,8 @@ class GitForge(Struct, frozen=True):
 
     def close(self, branch: str) -> None:
         tip = self.tip()
-        if (there := self._branch(branch)) and self.git.contains(tip, there):
+        there = self._branch(branch)
+        if there and (self.git.contains(tip, there) or self.git.has_all_of(tip, there)):
             self._remove(branch, there)
         self._follow(tip)
 

@@ -87,8 +87,8 @@ class GitHubForge(Struct, frozen=True):
     def close(self, branch: str) -> None:
         tip = self.tip()
         there = self._branch(branch)
-        if there and (self.git.contains(tip, there) or self._was_merged(branch, there)):
-            self._remove(branch, there)
+        if there and (self.git.contains(tip, there) or self._was_merged(branch, there) or self._empty(branch, there)):
+            self._remove(branch, there)  # its pull request, if one is open, is closed by that
         checkout.follow(self.git, self.target, tip)
 
     # what GitHub can besides
@@ -127,20 +127,21 @@ class GitHubForge(Struct, frozen=True):
         found = self.rest.get(f"git/ref/heads/{name}")
         return str(found["object"]["sha"]) if found else None
 
-    def _fetch(self, commit: str) -> None:
-        """Have the target's history here, up to a commit of it, without touching any ref of this clone."""
+    def _fetch(self, commit: str, branch: str = "") -> None:
+        """Have the history of a branch (the target) here, up to a commit of it, without touching a ref of this clone."""
+        branch = branch or self.target
         for tried in range(1, LOOKS + 1):
             if self.git.commit(commit):
                 return
             source = self.remote if self.remote in self.git.text("remote").split() else ""
             place = source or f"{self.rest.web}/{self.rest.repository}.git"
             quiet = ("--quiet", "--no-tags", "--no-recurse-submodules", "--no-write-fetch-head", "--refmap=")
-            answer = self.git.run("fetch", *quiet, place, f"refs/heads/{self.target}", settings=self._credentials())
+            answer = self.git.run("fetch", *quiet, place, f"refs/heads/{branch}", settings=self._credentials())
             if answer.code:
                 raise refused("fetch", answer)
             if self.git.commit(commit) is None:
                 self.rest.pause(tried)  # git's side of GitHub may be a moment behind
-        raise GitError(f"git fetch: {self.target} of {self.rest.repository} does not bring {commit[:12]}; run it again")
+        raise GitError(f"git fetch: {branch} of {self.rest.repository} does not bring {commit[:12]}; run it again")
 
     def _credentials(self) -> tuple[tuple[str, str], ...]:
         """The token for git, and for GitHub's own address alone, in place of what a checkout left there."""
@@ -201,6 +202,14 @@ class GitHubForge(Struct, frozen=True):
     def _was_merged(self, branch: str, commit: str) -> bool:
         """Was it squashed or rebased into the target, so that its own commit is not there?"""
         return any(each["merged_at"] and each["head"]["sha"] == commit for each in self._found(branch, "closed"))
+
+    def _empty(self, branch: str, commit: str) -> bool:
+        """Does it bring nothing that the target has not, because somebody else proposed the same and was faster?"""
+        try:
+            self._fetch(commit, branch)
+        except GitError:
+            return False  # taken away meanwhile
+        return self.git.has_all_of(self.tip(), commit)
 
     def _pull(self, proposal: Proposal, commit: str) -> dict[str, Any]:
         title, _, rest = proposal.message.strip().partition("\n")

@@ -128,6 +128,14 @@ def test_what_an_interrupted_run_left_is_taken_away_once_it_is_in(place):
     assert truth
 
 
+def test_what_somebody_else_brought_in_meanwhile_is_taken_away(place):
+    place.forge.open(place.proposal())
+    place.commit(STAGING, b"# changed\n", "The same, by hand")
+    place.forge.close("promote/x")
+    assert place.repository.branches() == {"main"}
+    assert place.hub is None or place.hub.open_pulls() == []
+
+
 def test_what_is_not_in_yet_is_not_taken_away(place):
     place.forge.open(place.proposal())
     place.forge.close("promote/x")
