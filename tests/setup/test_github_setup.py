@@ -1,9 +1,12 @@
 """`release github-setup` over real HTTP: what it shows, what it writes, what it leaves alone, what it is refused."""
 
+import subprocess
+
 import pytest
 
 from contracts.errors import InputError
 from release import github_options as options
+from release.cli import main
 from release.github_rest import RefusedError
 from release.github_settings import load
 from tests.github.access import SLUG
@@ -362,3 +365,41 @@ def test_a_limit_that_lasts_is_told_and_not_waited_for(done, hub):
     hub.faults.add(Fault.many("GET .*/labels", wait=3600))
     with pytest.raises(RefusedError, match=r"labels: 429 .*a limit; try again in 3600 s"):
         done()
+
+
+# --- the command
+
+
+@pytest.fixture
+def command(hub, root, monkeypatch):
+    """The command line, as make calls it; GitHub is the stand-in, the checkout no repository of git yet."""
+    for key, value in {
+        "GITHUB_API_URL": hub.url,
+        "GITHUB_REPOSITORY": hub.full_name,
+        "GITHUB_TOKEN": "token-of-tests",
+    }.items():
+        monkeypatch.setenv(key, value)
+    subprocess.run(["git", "init", "-q", root], check=True)
+    return lambda *arguments: main(["github-setup", "--repository", str(root), *arguments])
+
+
+def test_the_command_s_exit_code_says_what_is_so(command, hub, capsys):
+    assert command() == 1
+    assert hub.writes() == []
+    assert command("--apply") == 0
+    assert command() == 0
+    assert capsys.readouterr().out.endswith("slipway-tests/model: is as .github/settings says; nothing to do\n")
+
+
+def test_the_command_names_another_repository(command, capsys):
+    assert command("--on", "slipway-tests/another") == 2
+    assert capsys.readouterr().err.startswith("github-setup: GitHub: slipway-tests/another: is not there")
+
+
+def test_without_a_token_the_command_says_how_to_have_one(command, monkeypatch, capsys):
+    monkeypatch.delenv("GITHUB_TOKEN")
+    assert command() == 2
+    assert (
+        capsys.readouterr().err
+        == "github-setup: GITHUB_TOKEN: is not set; for a person: export GITHUB_TOKEN=$(gh auth token)\n"
+    )

@@ -143,3 +143,63 @@ def test_the_settings_hold_nothing_that_is_not_text_or_yaml():
     files = sorted(path.name for path in (ROOT / FOLDER).iterdir())
     assert files == ["app.yml", "environments.yml", "labels.yml", "repository.yml", "rulesets.yml"]
     assert json.dumps(yaml.safe_load((ROOT / FOLDER / "labels.yml").read_text()))
+
+
+def jobs():
+    for file in (ROOT / ".github/workflows").glob("*.yml"):
+        for name, job in yaml.safe_load(file.read_text())["jobs"].items():
+            yield f"{file.name}: {name}", job
+
+
+def minting(job):
+    """The steps of a job that ask for a token of the App."""
+    return [
+        each for each in job.get("steps", ()) if each.get("uses", "").startswith("actions/create-github-app-token@")
+    ]
+
+
+def test_no_token_is_asked_for_that_the_app_cannot_give(ours):
+    levels = {"read": 1, "write": 2}
+    asked = {
+        (place, key.removeprefix("permission-").replace("-", "_"), level)
+        for place, job in jobs()
+        for step in minting(job)
+        for key, level in step["with"].items()
+        if key.startswith("permission-")
+    }
+    assert asked
+    assert [each for each in asked if levels[each[2]] > levels.get(ours.app.permissions.get(each[1]), 0)] == []
+
+
+def test_every_token_is_narrowed_to_what_its_job_does():
+    unbounded = [
+        place
+        for place, job in jobs()
+        for step in minting(job)
+        if not any(k.startswith("permission-") for k in step["with"])
+    ]
+    assert unbounded == []
+
+
+def test_a_job_that_asks_for_a_token_is_in_an_environment_that_has_the_key(ours):
+    holders = {name for name, each in ours.environments.items() if ours.app.secret in each.secrets}
+    asking = {place: job for place, job in jobs() if minting(job)}
+    assert asking
+    for place, job in asking.items():
+        environment = job.get("environment")
+        name = environment["name"] if isinstance(environment, dict) else environment
+        assert name in holders or name == "${{ inputs.environment }}", place
+
+
+def test_the_variable_and_the_secret_are_those_that_workflows_read(ours):
+    text = "\n".join(path.read_text() for path in (ROOT / ".github/workflows").glob("*.yml"))
+    assert f"vars.{ours.app.variable}" in text
+    assert f"secrets.{ours.app.secret}" in text
+    assert set(re.findall(r"(?:vars|secrets)\.(RELEASE_\w+)", text)) == {ours.app.variable, ours.app.secret}
+
+
+def test_no_job_of_a_pull_request_is_in_an_environment(ours):
+    """It would be refused: environments take jobs of main only."""
+    pull_request = yaml.safe_load((ROOT / ".github/workflows/pull-request.yml").read_text())
+    called = {job["uses"].rpartition("/")[2] for job in pull_request["jobs"].values() if "uses" in job}
+    assert [place for place, job in jobs() if place.split(":")[0] in called and "environment" in job] == []
