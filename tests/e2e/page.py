@@ -4,6 +4,7 @@ python -m tests.e2e.page
 """
 
 import json
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -89,7 +90,8 @@ def others(document: dict[str, Any]) -> str:
         said = []
         for key, value in each.items():
             if key == "total":
-                said.append(f"lost {value['lost']} of {value['requests']:,}")
+                wrong = "".join(f", {count} with {reason}" for reason, count in value["wrong"].items())
+                said.append(f"lost {value['lost']} of {value['requests']:,}{wrong}")
             elif key.endswith("_s") and value is not None:
                 said.append(f"{key[:-2].replace('_', ' ')} {value:g} s")
             elif key not in ("measured", "before", "metrics") and not isinstance(value, dict):
@@ -101,10 +103,12 @@ def others(document: dict[str, Any]) -> str:
 def section(document: dict[str, Any]) -> str:
     """Everything between the two marks."""
     machine = document["machine"]
+    cluster = re.sub(
+        r"v0\.0\.0-master\+[^\s,]*", "(a build that knows no version of its own)", "; ".join(machine["cluster"])
+    )
     days = sorted({each["measured"] for name, each in document.items()})
     parts = [
-        f"Measured {days[0]} to {days[-1][11:]} UTC, commit {machine['commit']}, on {machine['system']}; "
-        f"{'; '.join(machine['cluster'])}.",
+        f"Measured {days[0]} to {days[-1][11:]} UTC, commit {machine['commit']}, on {machine['system']}; {cluster}.",
         promotions(document["b: promotions"]) if "b: promotions" in document else "",
         *(f"![{title}]({Path(file).name})" for name, (file, title, _) in PICTURES.items() if name in document),
         bad({name[3:]: each for name, each in document.items() if name.startswith("c: ")}),

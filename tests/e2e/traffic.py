@@ -51,7 +51,8 @@ class Counting(Load):
             if head[9:12] == b"200" and digests[0] not in body:
                 second.wrong["head and body name different digests"] += 1
         else:
-            second.wrong[f"{len(digests)} digests in one answer"] += 1
+            said = f"{head[9:12].decode()} {body[:60].decode(errors='replace')}".strip()
+            second.wrong[f"{len(digests)} digests in one answer: {said}"] += 1
         super().answered(due, head, body, more)
 
     def end(self, due: Due, how: str, reason: str = "") -> None:
