@@ -128,7 +128,7 @@ class GitHubForge(Struct, frozen=True):
         return str(found["object"]["sha"]) if found else None
 
     def _fetch(self, commit: str, branch: str = "") -> None:
-        """Have the history of a branch (the target) here, up to a commit of it, without touching a ref of this clone."""
+        """Have the history of a branch (the target) here, up to a commit of it; no ref of this clone is touched."""
         branch = branch or self.target
         for tried in range(1, LOOKS + 1):
             if self.git.commit(commit):
