@@ -1,6 +1,7 @@
 """The commands of the way to production. `python -m release --help`."""
 
 import argparse
+import os
 import sys
 
 from contracts import atomic
@@ -37,10 +38,15 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser(RUNS).parse_args(arguments)
     command: Run = options.command
     try:
-        return command(options)
+        code = command(options)
+        sys.stdout.flush()
+        return code
     except InputError as error:
         print(f"{options.name}: {error}", file=sys.stderr)
         return 2
+    except BrokenPipeError:  # whoever read has seen enough: `| head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
 
 
 def _image(options: argparse.Namespace) -> int:

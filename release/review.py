@@ -1,5 +1,6 @@
 """What a reviewer sees: the pull request's body. What changes and how good it is comes first, then all checks."""
 
+import re
 from collections.abc import Iterator
 
 from msgspec import Struct
@@ -14,7 +15,10 @@ from release.oci import Layout
 from release.pin import Pin
 
 LONGEST = 60_000  # characters; GitHub takes 65,536
-COMPARED = ("quality", "champion", "loadtest", "drift")
+# Gates whose figures are set beside those of what runs now, but for checks that are about the making of a model.
+COMPARED = ("quality", "loadtest", "drift")
+LEFT_OUT = re.compile(r"evaluation agrees|input .*|wrong answers")
+CHAMPION = "champion"
 HEALTH = {
     "healthy": "✅ healthy in {before}, as its cluster says",
     "unknown": "⚠️ no cluster has said how {before} is: **a second person has to approve**",
@@ -69,14 +73,15 @@ def _head(change: Change, evidence: Evidence) -> str:
     rows = [
         ("Runs now", f"`{change.before}`" if change.before.digest else "nothing, this is the first release"),
         ("After this", f"`{change.after}`"),
-        ("Comes from", change.came_from),
-        ("Trained from", f"{change.trained_from[:12]}"),
+        # Bare, so that GitHub makes links of the commits; `staging@0123…` it would take for somebody's fork.
+        ("Comes from", change.came_from.partition(",")[0].replace("@", ", ")),
+        ("Trained from", change.trained_from[:12]),
         ("Gates", f"{'✅' if evidence.passed else '❌'} {_count(evidence)}"),
     ]
     if change.earlier:
         rows.append(("Health", HEALTH[change.health].format(before=change.earlier)))
     lines = "\n".join(f"| {name} | {_line(value)} |" for name, value in rows)
-    return f"One line of `{change.environment}` changes.\n\n| | |\n|---|---|\n{lines}"
+    return f"One line changes, and nothing is built again.\n\n| | `{change.environment}` |\n|---|---|\n{lines}"
 
 
 def _count(evidence: Evidence) -> str:
@@ -98,7 +103,15 @@ def _deltas(change: Change, evidence: Evidence, running: dict[str, Report] | Non
     rows = list(_compared(running, evidence.found))
     if not rows:
         return "The reports have no figure in common."
-    return "| figure | now | this | change | budget |\n|---|--:|--:|--:|--:|\n" + "\n".join(rows)
+    said = [f"- {MARK[each.status]} {each.name}: {_line(each.detail)}" for each in _champion(evidence) if each.detail]
+    table = "| figure | now | this | change | budget |\n|---|--:|--:|--:|--:|\n" + "\n".join(rows)
+    return "\n\n".join(["\n".join(said), table]) if said else table
+
+
+def _champion(evidence: Evidence) -> list[Check]:
+    """What the gate says that asked both models the same rows."""
+    checks = (check for report in evidence.found.values() for check in report.checks)
+    return [check for check in checks if check.gate == CHAMPION and check.status != "not_run"]
 
 
 def _compared(now: dict[str, Report], this: dict[str, Report]) -> Iterator[str]:
@@ -106,7 +119,7 @@ def _compared(now: dict[str, Report], this: dict[str, Report]) -> Iterator[str]:
         old = {(each.gate, each.name): each for each in now[name].checks} if name in now else {}
         for check in report.checks:
             before = old.get((check.gate, check.name))
-            if before is None or check.gate not in COMPARED:
+            if before is None or check.gate not in COMPARED or LEFT_OUT.fullmatch(check.name):
                 continue
             if isinstance(check.value, (int, float)) and isinstance(before.value, (int, float)):
                 cells = (number(before.value), number(check.value), _signed(check.value - before.value))
@@ -114,7 +127,7 @@ def _compared(now: dict[str, Report], this: dict[str, Report]) -> Iterator[str]:
 
 
 def _signed(value: float) -> str:
-    return f"{value:+.3g}" if value else "±0"
+    return f"{float(f'{value:.3g}'):+g}" if value else "±0"
 
 
 def _gates(evidence: Evidence) -> str:
@@ -136,6 +149,8 @@ def _gates(evidence: Evidence) -> str:
 def _worst(checks: list[Check]) -> str:
     if refused := [check for check in checks if check.refused]:
         return refused[0].status
+    if all(check.status == "not_run" for check in checks):
+        return "not_run"
     return "warn" if any(check.status == "warn" for check in checks) else "pass"
 
 

@@ -41,7 +41,7 @@ def short(found: list[Report]) -> str:
     lines += ["", *(f"Bundle `{subject}`" for subject in subjects)]
     loud = [check for report in found for check in report.checks if check.refused or check.status == "warn"]
     if loud:
-        lines += ["", "| | gate | check | value | wanted | what to do |", "|---|---|---|--:|--:|---|"]
+        lines += ["", "| | gate | check | value | wanted | what to do |", "|---|---|---|--:|---|---|"]
         for check in sorted(loud, key=lambda each: not each.refused):
             cells = (check.gate, name(check), number(check.value), number(check.threshold), check.detail)
             lines.append(f"| {MARK[check.status]} | {' | '.join(map(_cell, cells))} |")

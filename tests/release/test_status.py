@@ -197,3 +197,12 @@ def promote_from(monkeypatch, commit):
     """As if the bundle had been trained from that commit."""
     known = unpack.provenance
     monkeypatch.setattr(unpack, "provenance", lambda *place: replace(known(*place), git_sha=commit))
+
+
+def test_whoever_reads_only_the_first_line_sees_no_trace(alone):
+    for name in ("one", "two", "three"):
+        alone.released("staging", name)
+    with alone.process("history", "staging", "--local") as process:
+        process.stdout.close()
+        assert process.stderr.read() == ""
+    assert process.returncode == 0

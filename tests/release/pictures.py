@@ -1,6 +1,6 @@
 """What a reviewer sees, as pictures: Markdown by GitHub's own parser, in a page that looks like theirs, in chromium.
 
-    python -m bench.review --repository DIR --image sha256:… --environment production --reports DIR
+    python -m tests.release.pictures --repository DIR --image sha256:… --environment production --reports DIR
 
 draws the body of the pull request that this promotion would open, and the job summary of those reports, into docs/.
 Nothing is promoted: the forge is one that only looks.
@@ -103,7 +103,7 @@ def body(repository: Path, image: str, environment: str, layout: Path) -> str:
 
 def main() -> int:
     """Exit code 2 with one line for what cannot be drawn."""
-    parser = argparse.ArgumentParser(prog="python -m bench.review", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m tests.release.pictures", description=__doc__)
     parser.add_argument("--repository", type=Path, default=Path(), help="whose promotion (default: this one)")
     parser.add_argument("--image", required=True, help="what would be promoted")
     parser.add_argument("--environment", default="staging", help="to where (default: staging)")
