@@ -66,7 +66,7 @@ def running(folder: Path, realm: str = "", certificate: Path | None = None) -> I
         "version": 0.1,
         "log": {"level": "error", "accesslog": {"disabled": True}},
         "storage": {"filesystem": {"rootdirectory": str(folder / "data")}, "delete": {"enabled": True}},
-        "http": {"addr": address, "secret": "tests"},
+        "http": {"addr": address, "secret": "tests"},  # pragma: allowlist secret
     }
     if realm:
         named = {"realm": realm, "service": SERVICE, "issuer": ISSUER, "rootcertbundle": str(certificate)}
