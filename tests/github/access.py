@@ -49,7 +49,7 @@ def who(hub: Hub, header: str, operation: Operation) -> Token:
     kind, _, value = header.partition(" ")
     if kind.lower() not in ("bearer", "token") or not value:
         raise RefusedError(401, "Requires authentication")
-    if operation.path in ("/app", "/app/installations/{installation_id}/access_tokens", f"{REPOSITORY}/installation"):
+    if operation.path in ("/app/installations/{installation_id}/access_tokens", f"{REPOSITORY}/installation"):
         return app(hub, value)
     token = hub.tokens.get(value)
     if token is None:

@@ -26,7 +26,7 @@ KEPT = {
     "/actions/runs": "get",
     "/actions/secrets": "get",  # pragma: allowlist secret
     "/actions/variables": "get post",
-    "/actions/variables/{name}": "get patch delete",
+    "/actions/variables/{name}": "get patch",
     "/actions/workflows/{workflow_id}/dispatches": "post",
     "/attestations/{subject_digest}": "get",
     "/automated-security-fixes": "get put delete",
@@ -49,11 +49,10 @@ KEPT = {
     "/deployments/{deployment_id}/statuses": "get post",
     "/dispatches": "post",
     "/environments": "get",
-    "/environments/{environment_name}": "get put delete",
+    "/environments/{environment_name}": "get put",
     "/environments/{environment_name}/deployment-branch-policies": "get post",
-    "/environments/{environment_name}/deployment-branch-policies/{branch_policy_id}": "get put delete",
-    "/environments/{environment_name}/secrets": "get",
-    "/environments/{environment_name}/variables": "get post",
+    "/environments/{environment_name}/deployment-branch-policies/{branch_policy_id}": "delete",
+    "/environments/{environment_name}/secrets": "get",  # pragma: allowlist secret
     "/git/blobs": "post",
     "/git/blobs/{file_sha}": "get",
     "/git/commits": "post",
@@ -85,11 +84,8 @@ KEPT = {
     "/vulnerability-alerts": "get put delete",
 }
 ELSEWHERE = {
-    "/app": "get",
-    "/app/installations/{installation_id}": "get",
     "/app/installations/{installation_id}/access_tokens": "post",
     "/apps/{app_slug}": "get",
-    "/installation/repositories": "get",
     "/orgs/{org}/installations": "get",
     "/orgs/{org}/teams/{team_slug}": "get",
     "/rate_limit": "get",

@@ -27,4 +27,4 @@ def github(origin, monkeypatch):
         monkeypatch.setenv("GITHUB_REPOSITORY", hub.full_name)
         monkeypatch.setenv("GITHUB_TOKEN", next(iter(hub.tokens)))
         yield hub
-        assert hub.violations == []
+        assert not hub.violations, "\n".join(hub.violations)
