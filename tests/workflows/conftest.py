@@ -83,7 +83,13 @@ class Lab:
         return f"{self.store.address}/{NAME}"
 
     def run(
-        self, workflow: str, event: str, payload: dict, commit: str | None = None, branch: str | None = "main"
+        self,
+        workflow: str,
+        event: str,
+        payload: dict,
+        commit: str | None = None,
+        branch: str | None = "main",
+        seconds: float = 240,
     ) -> act.Run:
         clone = self.site.checkout(commit or self.site.tip, branch)
         runner = act.Runner(
@@ -96,7 +102,7 @@ class Lab:
             environment=self.environment,
             elsewhere=self.elsewhere,
         )
-        return runner.run(workflow, event, payload)
+        return runner.run(workflow, event, payload, seconds=seconds)
 
     def numstat(self, before: str, after: str) -> list[str]:
         return git(self.site.origin, "diff", "--numstat", before, after).splitlines()

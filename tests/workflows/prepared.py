@@ -19,7 +19,7 @@ def main(arguments: list[str]) -> int:
     Path("data/bundles/latest.json").write_text(json.dumps({"path": bundles.short(made.digest)}))
     status = os.environ.get("PREPARED_GATES", "pass")
     check = reports.Check(
-        gate="quality", name="floor", status=status, value=0.81, threshold=0.7, detail="of the sample"
+        gate="quality", name="auc reaches the floor", status=status, value=0.81, threshold=0.7, detail="of the sample"
     )
     report = reports.Report(title="Gates", subject=made.digest, created_at="2026-01-02T03:04:05Z", checks=(check,))
     reports.write(report, Path("data/reports") / bundles.short(made.digest), "gates")
