@@ -109,7 +109,12 @@ def summarise(options: argparse.Namespace) -> int:
 
 def _forge_says(options: argparse.Namespace) -> tuple[Check, ...]:
     """What the forge lacks, when it is one that can be asked."""
-    return github_doctor.checks(options.repository) if forges.on_github(options) else ()
+    if not forges.on_github(options):
+        return ()
+    try:
+        return github_doctor.checks(options.repository)
+    except InputError as error:  # what the clone itself lacks is worth knowing all the same
+        return (Check(gate=github_doctor.GATE, name="settings", status="not_run", detail=str(error)),)
 
 
 def _layout(options: argparse.Namespace) -> Layout | None:

@@ -62,3 +62,12 @@ def test_who_approved_is_said(github, hosted, in_staging):
     found = json.loads(hosted.run("status", "staging", "--json").output)
     assert (found["approved_by"], found["gates"]) == ([], "passed")
     assert found["tag"] == hosted.images["one"].partition("@")[0]
+
+
+def test_the_doctor_asks_github_too_and_says_what_it_cannot(github, hosted):
+    outcome = hosted.run("doctor", "--json", "--layout", str(hosted.images.layout))
+    found = json.loads(outcome.output)
+    assert {each["gate"] for each in found} == {"repository", "github"}
+    assert outcome.code == 1  # nobody has set it up
+    alone = json.loads(hosted.run("doctor", "--json", "--forge", "git").output)
+    assert {each["gate"] for each in alone} == {"repository"}

@@ -2,7 +2,9 @@ import json
 import re
 import subprocess
 
+import cmarkgfm
 import pytest
+from cmarkgfm.cmark import Options
 
 from release import forges, pin
 from release.git import Git
@@ -460,3 +462,14 @@ def test_what_runs_now_may_not_be_at_hand(alone, body):
     place.write_text(place.read_text().replace("newTag: none", f"newTag: 9-0123456789ab@sha256:{'f' * 64}"))
     alone.commit("From elsewhere")
     assert "are not at hand here" in body("staging", "one")
+
+
+def test_the_body_is_tables_to_github_s_own_parser(alone, body):
+    """A cell with a bar or a line end in it would end the table, and show the rest as text."""
+    body("staging", "one")
+    text = body("staging", "two")
+    html = cmarkgfm.github_flavored_markdown_to_html(text, Options.CMARK_OPT_UNSAFE)
+    assert html.count("<table>") == 5  # what changes, figures, gates, and each report whole
+    assert html.count("<details>") == html.count("</details>") == 2
+    assert "|---" not in html
+    assert "on # of the rows | all" in html
