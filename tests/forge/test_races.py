@@ -7,6 +7,8 @@ import pytest
 
 from release import history
 from release.git import Git
+from tests.forge.test_way import promotion
+from tests.github.faults import Fault
 from tests.github.server import running
 from tests.release.workshop import Repository
 
@@ -77,3 +79,27 @@ def test_eight_at_once(github, hosted, tmp_path, monkeypatch, rounds):
             race(clones, hub)
             nothing_is_lost(hub, clones[0])
             assert hub.violations == []
+
+
+@pytest.mark.parametrize("request_", ["POST .*/git/blobs", "POST .*/git/refs", "POST .*/pulls$", "PUT .*/merge"])
+def test_of_two_equal_promotions_the_slower_one_leaves_nothing(github, hosted, tmp_path, request_):
+    """The faster one is done, its branch gone, at any moment of the slower one's."""
+    other = Repository(tmp_path / "other", hosted.images, hosted.origin)
+    subprocess.run(["git", "clone", "-q", str(hosted.origin), str(other.path)], check=True, capture_output=True)
+    other.git("remote", "set-url", "origin", f"{github.url}/{github.full_name}.git")
+    command = promotion(hosted, "staging", "one", "--merge")
+
+    def faster():
+        process = other.process(*command)
+        output, error = process.communicate(timeout=120)
+        assert process.returncode == 0, output + error
+
+    github.faults.add(Fault(request_, does=faster))
+    outcome = hosted.run(*command)
+    assert outcome.code == 0, outcome.error
+    assert hosted.line("staging") == hosted.images["one"]
+    assert hosted.truth("rev-list", "--count", "main", "--", "gitops/envs/staging/release") == "2"
+    assert hosted.branches() == {"main"}
+    assert github.open_pulls() == []
+    assert hosted.run(*command).code == 0
+    assert len([pull for pull in github.pulls.values() if pull.merged]) == 1
