@@ -17,7 +17,7 @@ from tests.workflows.site import Site, git, seed
 NAME = "models/tiny"
 TOKEN = "token-of-the-app"
 RUNS = "token-of-the-run"
-SECRETS = {"RELEASE_APP_PRIVATE_KEY": "a key", "GITHUB_TOKEN": RUNS}
+SECRETS = {"RELEASE_APP_PRIVATE_KEY": "a key", "GITHUB_TOKEN": RUNS}  # pragma: allowlist secret
 # Hooks of `make lint` that take more than a moment; `make lint` itself is a test of tests/template.
 HOOKS = (
     "ruff-check,ruff-format,mypy,yamllint,workflow-schema,actionlint,zizmor,secrets,places,end-of-file,"
