@@ -11,6 +11,7 @@ from contracts.errors import InputError
 from contracts.report_text import MARK, number
 from release import image
 from release.evidence import REQUIRED, Evidence, gather
+from release.history import Step
 from release.oci import Layout
 from release.pin import Pin
 
@@ -57,6 +58,28 @@ def body(change: Change, evidence: Evidence, running: dict[str, Report] | None) 
     )
     whole = "\n\n".join([*parts, *_details(evidence)]) + "\n"
     return whole if len(whole) <= LONGEST else "\n\n".join([*parts, "_All checks: in the commit's message._"]) + "\n"
+
+
+def rollback(environment: str, now: Pin, back: Pin, step: Step | None, why: str) -> str:
+    """Markdown for the pull request of a rollback: there is little time to read it."""
+    rows = [
+        ("Sent back", f"`{now}`"),
+        ("After this", f"`{back}`" if back.digest else "nothing runs any more"),
+        ("Why", _quoted(why) if why else "no reason was given"),  # a cluster's notification may have brought it
+    ]
+    if step:
+        rows.insert(1, ("Released by", f"{step.commit[:12]}, {step.title}"))
+    lines = "\n".join(f"| {name} | {_line(value)} |" for name, value in rows)
+    what = "One line goes back to what it was. What ran before needs no steps and no analysis."
+    if not back.digest:
+        what = (
+            "This was the first release. Argo CD lets go of the environment and removes nothing (`docs/rollback.md`)."
+        )
+    return (
+        f"{what}\n\n| | `{environment}` |\n|---|---|\n{lines}\n\n"
+        f"No freeze holds it back. `{now.tag}` is refused from now on, in every environment, until somebody "
+        "promotes it with `--force --reason`.\n"
+    )
 
 
 def reports_of(layout: Layout, running: Pin) -> dict[str, Report] | None:
@@ -164,6 +187,11 @@ def _details(evidence: Evidence) -> Iterator[str]:
         table = report_text.markdown(report).partition("\n\n")[2].strip()
         title = f"{report.title}: all {len(report.checks)} checks"
         yield f"<details>\n<summary>{title}</summary>\n\n{table}\n\n</details>"
+
+
+def _quoted(text: str) -> str:
+    """As code, in which nothing is a link, a mention or HTML, whoever wrote it."""
+    return f"`{text.replace('`', chr(39))}`"
 
 
 def _line(text: str) -> str:

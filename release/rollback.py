@@ -10,7 +10,7 @@ from pathlib import Path
 from msgspec import Struct
 
 from contracts.errors import InputError
-from release import history, pin
+from release import history, pin, review
 from release.forge import Delivery, Forge, Proposal, deliver
 from release.git import Git
 from release.history import Step
@@ -71,6 +71,7 @@ def roll_back(git: Git, forge: Forge, environment: str, merge: bool, why: str = 
             path=path,
             content=revert.content,
             message=_message(environment, revert, now, why),
+            body=review.rollback(environment, now, revert.back, revert.step, why),
             labels=("rollback", environment),
         )
 

@@ -1,8 +1,9 @@
 """What a reviewer sees, as pictures: Markdown by GitHub's own parser, in a page that looks like theirs, in chromium.
 
-    python -m tests.release.pictures --repository DIR --image sha256:… --environment production --reports DIR
+    python -m tests.release.pictures --repository DIR --environment production --image sha256:… --reports DIR --why TEXT
 
-draws the body of the pull request that this promotion would open, and the job summary of those reports, into docs/.
+draws into docs/ what is asked for: the body of the pull request that promoting the image would open, the job summary of
+the reports, the body of the pull request that a rollback would open now.
 Nothing is promoted: the forge is one that only looks.
 """
 
@@ -19,7 +20,7 @@ from cmarkgfm.cmark import Options
 from PIL import Image, ImageChops
 
 from contracts.errors import InputError
-from release import promotion, summary
+from release import promotion, rollback, summary
 from release.forge import Proposal, PullRequest
 from release.git import Git
 from release.git_forge import GitForge
@@ -101,21 +102,35 @@ def body(repository: Path, image: str, environment: str, layout: Path) -> str:
     return forge.seen[-1].body
 
 
+def back(repository: Path, environment: str, why: str) -> str:
+    """The body of the pull request that a rollback would open now."""
+    git = Git.at(repository)
+    forge = Looking(git)
+    rollback.roll_back(git, forge, environment, merge=False, why=why)
+    if not forge.seen:
+        raise InputError(f"{environment}: has nothing to go back from")
+    return forge.seen[-1].body
+
+
 def main() -> int:
     """Exit code 2 with one line for what cannot be drawn."""
     parser = argparse.ArgumentParser(prog="python -m tests.release.pictures", description=__doc__)
     parser.add_argument("--repository", type=Path, default=Path(), help="whose promotion (default: this one)")
-    parser.add_argument("--image", required=True, help="what would be promoted")
+    parser.add_argument("--image", default="", help="what would be promoted")
+    parser.add_argument("--why", default="", help="what would be rolled back for")
     parser.add_argument("--environment", default="staging", help="to where (default: staging)")
-    parser.add_argument("--reports", type=Path, required=True, help="of the job summary: a folder")
+    parser.add_argument("--reports", type=Path, help="of the job summary: a folder")
     parser.add_argument("--to", type=Path, default=Path("docs"), help="where the pictures go (default: docs)")
     asked = parser.parse_args()
     try:
         layout = asked.repository / "data" / "registry"
-        pages = {
-            "review-pull-request": body(asked.repository, asked.image, asked.environment, layout),
-            "review-summary": summary.whole(summary.read([asked.reports])),
-        }
+        pages = {}
+        if asked.image:
+            pages["review-pull-request"] = body(asked.repository, asked.image, asked.environment, layout)
+        if asked.reports:
+            pages["review-summary"] = summary.whole(summary.read([asked.reports]))
+        if asked.why:
+            pages["review-rollback"] = back(asked.repository, asked.environment, asked.why)
         for name, markdown in pages.items():
             picture(markdown, asked.to / f"{name}.png")
             print(asked.to / f"{name}.png")

@@ -3,6 +3,7 @@ import subprocess
 import pytest
 
 from release import pin
+from release.git_forge import GitForge
 from tests.release.workshop import STAGING
 
 
@@ -272,3 +273,40 @@ def test_a_shallow_clone_does_not_answer(shared, tmp_path):
     for outcome in (shared.roll_back("staging"), shared.promote("staging", "three")):
         assert outcome.code == 2
         assert "this clone is shallow" in outcome.error
+
+
+@pytest.fixture
+def body(alone, monkeypatch):
+    """The body of the pull request that a rollback proposes."""
+    seen = []
+    known = GitForge.open
+
+    def look(forge, proposal):
+        seen.append(proposal.body)
+        return known(forge, proposal)
+
+    monkeypatch.setattr(GitForge, "open", look)
+
+    def rolled_back(*words):
+        outcome = alone.roll_back("staging", "--merge", *words)
+        assert outcome.code == 0, outcome.error
+        return seen[-1]
+
+    return rolled_back
+
+
+def test_who_looks_at_it_sees_what_goes_where_and_why(alone, body):
+    alone.released("staging", "one")
+    alone.released("staging", "two")
+    text = body("--reason", "p99 | `twice` @everybody")
+    assert f"| Sent back | `{alone.images['two']}` |" in text
+    assert f"| After this | `{alone.images['one']}` |" in text
+    assert "| Why | `p99 \\| 'twice' @everybody` |" in text
+    assert "Promote rainy-days" in text
+
+
+def test_the_first_release_that_goes_back_leaves_nothing(alone, body):
+    alone.released("staging", "one")
+    text = body()
+    assert "This was the first release" in text
+    assert "| After this | nothing runs any more |" in text
