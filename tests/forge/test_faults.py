@@ -6,9 +6,13 @@ import pytest
 
 from contracts.errors import InputError
 from release import github_rest
+from release.forge import Proposal
+from release.git import Git
+from release.github_forge import GitHubForge
 from tests.forge.test_way import promotion, released
 from tests.github.faults import AFTER, BEFORE, Fault
 from tests.github.hub import Token
+from tests.release.workshop import STAGING
 
 WRITES = ("POST .*/git/blobs", "POST .*/git/trees", "POST .*/git/commits", "POST .*/git/refs", "POST .*/pulls$")
 WRITES += ("POST .*/labels", "PUT .*/merge", "DELETE .*/git/refs")
@@ -195,9 +199,6 @@ def test_what_github_has_not_found_out_yet_is_asked_again(github, hosted, waits)
 
 
 def test_one_comment_is_kept_in_its_place_whatever_the_page(github, hosted):
-    from release.git import Git
-    from release.github_forge import GitHubForge
-
     github.page_size = 3
     assert hosted.run(*promotion(hosted, "staging", "one")).code == 0
     forge = GitHubForge(Git(hosted.path), github_rest.connect())
@@ -213,9 +214,6 @@ def test_one_comment_is_kept_in_its_place_whatever_the_page(github, hosted):
 
 
 def test_a_comment_of_somebody_who_may_only_talk_here_is_not_taken_for_ours(github, hosted):
-    from release.git import Git
-    from release.github_forge import GitHubForge
-
     assert hosted.run(*promotion(hosted, "staging", "one")).code == 0
     forge = GitHubForge(Git(hosted.path), github_rest.connect())
     marker = "<!-- slipway:summary -->"
@@ -230,9 +228,6 @@ def test_a_comment_of_somebody_who_may_only_talk_here_is_not_taken_for_ours(gith
 
 
 def test_health_and_approvals(github, hosted, monkeypatch):
-    from release.git import Git
-    from release.github_forge import GitHubForge
-
     forge = GitHubForge(Git(hosted.path), github_rest.connect())
     github.tokens["of-another"] = Token("another")
     assert hosted.run(*promotion(hosted, "staging", "one")).code == 0
@@ -250,11 +245,6 @@ def test_health_and_approvals(github, hosted, monkeypatch):
 
 
 def test_a_body_that_is_too_long_keeps_its_beginning_and_its_end(github, hosted):
-    from release.forge import Proposal
-    from release.git import Git
-    from release.github_forge import GitHubForge
-    from tests.release.workshop import STAGING
-
     forge = GitHubForge(Git(hosted.path), github_rest.connect())
     body = "Begin" + "x" * 90_000 + "git revert"
     words = {"branch": "promote/x", "base": forge.tip(), "path": STAGING, "content": b"#\n", "message": "Title"}
@@ -272,3 +262,15 @@ def test_an_archived_repository_is_refused_before_anything_is_written(github, ho
 
 def test_what_is_refused_says_so_as_an_input_error():
     assert issubclass(github_rest.RefusedError, InputError)
+
+
+def test_a_squashed_branch_that_was_left_is_known_by_its_pull_request(github, hosted, waits):
+    """Its commit is not in the target, and the file says something else by now."""
+    github.options |= {"allow_merge_commit": False, "allow_rebase_merge": False}
+    github.faults.add(Fault("DELETE .*/git/refs", 503, times=99))
+    one_line(hosted.run(*promotion(hosted, "staging", "one", "--merge")))
+    github.faults.clear()
+    released(github, hosted, "staging", "two")
+    (left,) = hosted.branches() - {"main"}
+    GitHubForge(Git(hosted.path), github_rest.connect()).close(left)
+    assert hosted.branches() == {"main"}
