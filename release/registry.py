@@ -1,9 +1,10 @@
 """A registry as the store between jobs: an image and all that is attached to it, from a layout and back, by digest.
 
 Every byte stays what it was, so that a digest means the same in the layout, the registry and the cluster. Blobs go
-first and come first, what names them last: killed at any step, the next run goes on, and nobody finds half an image. A
-registry without the referrers API (GHCR, distribution) keeps the list of what is attached under the tag
-`sha256-<hex>`, as the specification asks of clients.
+first and come first, what names them last, and the image itself after its reports: killed at any step, the next run
+goes on, and who finds an image finds all that was pushed with it. (The specification has a registry take what is about
+an image that it does not have yet.) Where a registry lacks the referrers API (GHCR, distribution), the list of what is
+attached stands under the tag `sha256-<hex>`, as the specification asks of clients.
 """
 
 import contextlib
@@ -40,8 +41,7 @@ def push(layout: Layout, digest: str, repository: Repository) -> Moved:
     """
     about = image.read(layout, digest)
     referrers = [entry for entry in layout.index().manifests if _is_about(layout, entry, digest)]
-    sent = _push_manifest(layout, repository, digest, about.pin.tag)
-    unlisted = []
+    sent, unlisted = 0, []
     for entry in referrers:
         size, listed = _push_referrer(layout, repository, entry.digest)
         sent += size
@@ -49,6 +49,7 @@ def push(layout: Layout, digest: str, repository: Repository) -> Moved:
             unlisted.append(_described(layout, entry))
     if unlisted:
         _list(repository, digest, unlisted)
+    sent += _push_manifest(layout, repository, digest, about.pin.tag)
     return Moved(digest, tuple(entry.artifact_type or "" for entry in referrers), sent)
 
 
@@ -61,7 +62,7 @@ def fetch(layout: Layout, digest: str, repository: Repository) -> Moved:
     stored = Descriptor(
         media_type=manifest.media_type or MANIFEST, digest=digest, size=len(layout.blob(digest, LARGEST_DOCUMENT))
     )
-    image.admit(layout, stored)
+    image.read(layout, digest)
     attached = []
     for entry in _referrers(repository, digest):
         if entry.media_type != MANIFEST:
@@ -73,6 +74,7 @@ def fetch(layout: Layout, digest: str, repository: Repository) -> Moved:
         layout.add(Descriptor(media_type=MANIFEST, digest=entry.digest, size=entry.size, artifact_type=kind))
         attached.append(kind)
         got += size
+    image.admit(layout, stored)
     return Moved(digest, tuple(attached), got)
 
 

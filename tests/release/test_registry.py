@@ -1,7 +1,11 @@
 """Images to a real registry and back: byte for byte, with all that is attached, whatever happens on the way."""
 
+import itertools
 import json
+import os
 import re
+import subprocess
+import sys
 import threading
 import urllib.request
 
@@ -11,7 +15,7 @@ from release import distribution, image, registry
 from release.distribution import Repository
 from release.oci import Layout
 from tests.release import registries
-from tests.release.workshop import evidence, release
+from tests.release.workshop import ROOT, evidence, release
 
 NAME = "team/model"
 MANIFEST = "application/vnd.oci.image.manifest.v1+json"
@@ -229,3 +233,56 @@ def test_a_list_of_what_is_attached_may_hold_what_others_attached(images, place,
     push(images, "one", place)
     after = json.loads(repository.ask("GET", f"manifests/{tag}", headers=registry.ANY_INDEX).body)
     assert digest in {entry["digest"] for entry in after["manifests"]}
+
+
+def killed_at(address, number, arguments):
+    """A release command that is killed with its request of this number; whether it came that far."""
+    done = {"reached": False}
+    count = itertools.count(1)
+
+    def trouble(asked, _):
+        if next(count) == number:
+            done["reached"] = True
+            process.kill()
+            return "cut"
+        return ""
+
+    with registries.in_front_of(address, trouble) as front:
+        command = [sys.executable, "-m", "release", *arguments(front.address)]
+        process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=os.environ)
+        process.communicate(timeout=60)
+    return done["reached"]
+
+
+@pytest.mark.slow
+def test_a_push_that_is_killed_at_any_request_goes_on_with_the_next(images, address, tmp_path):
+    def words(front):
+        return ["push", "--image", images["two"], "--to", f"{front}/killed", "--layout", str(images.layout)]
+
+    number = 1
+    while killed_at(address, number, words):
+        repository = Repository.at(f"{address}/killed")
+        if registry.has(repository, images.image("two")):  # whoever finds it finds all of it
+            assert fetch(images, "two", f"{address}/killed", tmp_path / f"at-{number}").code == 0
+            assert list(Layout.open(tmp_path / f"at-{number}").referrers(images.image("two"), image.REPORTS))
+        number += 1
+    assert number > 8
+    assert push(images, "two", f"{address}/killed").code == 0
+    assert fetch(images, "two", f"{address}/killed", tmp_path / "layout").code == 0
+    (attached,) = Layout.open(tmp_path / "layout").referrers(images.image("two"), image.REPORTS)
+    assert attached.layers
+
+
+@pytest.mark.slow
+def test_a_fetch_that_is_killed_at_any_request_goes_on_with_the_next(images, address, tmp_path):
+    push(images, "three", f"{address}/killed-fetch")
+    number, layout = 1, tmp_path / "layout"
+
+    def words(front):
+        return ["fetch", "--image", images["three"], "--from", f"{front}/killed-fetch", "--layout", str(layout)]
+
+    while killed_at(address, number, words):
+        number += 1
+    assert fetch(images, "three", f"{address}/killed-fetch", layout).code == 0
+    (attached,) = Layout.open(layout).referrers(images.image("three"), image.REPORTS)
+    assert attached.layers
