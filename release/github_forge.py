@@ -195,9 +195,9 @@ class GitHubForge(Struct, frozen=True):
     # pull requests
 
     def _found(self, branch: str, state: str) -> list[dict[str, Any]]:
-        owner = self.rest.owner
-        found = self.rest.pages("pulls", head=f"{owner}:{branch}", base=self.target, state=state)
-        return [each for each in found if each["head"]["ref"] == branch]  # an unknown head is passed over by GitHub
+        head = f"{self.rest.owner}:{branch}"  # a fork may have a branch of that name, too
+        found = self.rest.pages("pulls", head=head, base=self.target, state=state)
+        return [each for each in found if each["head"]["label"].lower() == head.lower()]
 
     def _was_merged(self, branch: str, commit: str) -> bool:
         """Was it squashed or rebased into the target, so that its own commit is not there?"""
