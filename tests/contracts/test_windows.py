@@ -1,6 +1,7 @@
 """When nothing new goes out: freezes and quiet hours, in the time zone of those who would have to get up."""
 
 import datetime as dt
+import re
 
 import msgspec
 import pytest
@@ -98,8 +99,8 @@ def test_what_speaks_against_it_is_said_with_its_reason():
 
 def test_a_date_is_written_without_quotes(root, tmp_path):
     text = (root / "conf/base/budgets.yml").read_text()
-    (tmp_path / "budgets.yml").write_text(
-        text.replace("freeze: []", "freeze: [{from: 2026-12-23, to: 2027-01-02T18:00:00Z, why: holidays}]")
-    )
+    freeze = "[{from: 2026-12-23, to: 2027-01-02T18:00:00Z, why: holidays}]"
+    said = f"release: {{timezone: UTC, freeze: {freeze}, quiet_hours: [], least_error_budget: 0.1}}"
+    (tmp_path / "budgets.yml").write_text(re.sub(r"^release:.*?(?=^\S)", f"{said}\n\n", text, flags=re.M | re.S))
     (freeze,) = budgets.load(tmp_path / "budgets.yml").release.freeze
     assert (freeze.begin, freeze.end) == ("2026-12-23", "2027-01-02T18:00:00Z")

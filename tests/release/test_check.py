@@ -24,17 +24,25 @@ def nobody_to_ask(monkeypatch):
 
 @pytest.fixture
 def decided(alone):
+    """A repository whose budgets say so, whatever freezes its owners have today."""
+
     def decided(freeze="", quiet_hours=""):
         place = alone.path / "conf/base/budgets.yml"
-        text = place.read_text().replace("freeze: []", f"freeze: [{freeze}]")
-        place.write_text(text.replace("quiet_hours: []", f"quiet_hours: [{quiet_hours}]"))
+        said = f"release: {{timezone: UTC, freeze: [{freeze}], quiet_hours: [{quiet_hours}], least_error_budget: 0.1}}"
+        text = re.sub(r"^release:.*?(?=^\S)", f"{said}\n\n", place.read_text(), flags=re.M | re.S)
+        place.write_text(text)
         return alone
 
     return decided
 
 
-def test_nothing_speaks_against_it_by_itself(alone):
-    outcome = alone.run("check", "production")
+@pytest.fixture
+def open_(decided):
+    return decided()
+
+
+def test_nothing_speaks_against_it_by_itself(open_):
+    outcome = open_.run("check", "production")
     assert outcome.code == 0
     assert outcome.output.endswith("production: may be released to\n")
 
@@ -68,29 +76,29 @@ def test_a_rollback_goes_in_all_the_same(decided, words, code):
     assert ("a rollback goes in" in outcome.output) is (code == 0)
 
 
-def test_without_a_prometheus_the_budget_is_unknown_which_only_strict_refuses(alone):
-    outcome = alone.run("check", "production")
+def test_without_a_prometheus_the_budget_is_unknown_which_only_strict_refuses(open_):
+    outcome = open_.run("check", "production")
     assert "error budget: unknown, since PROMETHEUS_URL names no Prometheus" in outcome.output
     assert outcome.code == 0
-    assert alone.run("check", "production", "--strict").code == 1
+    assert open_.run("check", "production", "--strict").code == 1
 
 
 @pytest.mark.parametrize("address", ["http://127.0.0.1:9", "http://127.0.0.1:9/with/a/path/"])
-def test_a_prometheus_that_does_not_answer_is_unknown_too(alone, monkeypatch, address):
+def test_a_prometheus_that_does_not_answer_is_unknown_too(open_, monkeypatch, address):
     monkeypatch.setenv("PROMETHEUS_URL", address)
-    outcome = alone.run("check", "production")
+    outcome = open_.run("check", "production")
     assert outcome.code == 0
     assert "gave no answer" in outcome.output
 
 
-def test_an_address_that_is_none_is_refused(alone, monkeypatch):
+def test_an_address_that_is_none_is_refused(open_, monkeypatch):
     monkeypatch.setenv("PROMETHEUS_URL", "file:///etc/passwd")
-    assert alone.run("check", "production").code == 2
+    assert open_.run("check", "production").code == 2
 
 
 @pytest.mark.parametrize("words", [["moon"], ["production", "--at", "tomorrow"]])
-def test_what_is_not_known_is_one_line(alone, words):
-    outcome = alone.run("check", *words)
+def test_what_is_not_known_is_one_line(open_, words):
+    outcome = open_.run("check", *words)
     assert (outcome.code, outcome.error.count("\n")) == (2, 1)
 
 
@@ -130,12 +138,12 @@ def watching(folder, failing):
 
 
 @pytest.mark.parametrize(("failing", "code", "said"), [(0, 0, "100 % is left"), (2, 1, "-100 % is left")])
-def test_a_real_prometheus_says_what_is_left(alone, monkeypatch, tmp_path, failing, code, said):
+def test_a_real_prometheus_says_what_is_left(open_, monkeypatch, tmp_path, failing, code, said):
     """Of a thousand answers one may fail; with two the whole budget is gone, and as much again."""
     with watching(tmp_path, failing) as url:
         monkeypatch.setenv("PROMETHEUS_URL", url)
-        outcome = alone.run("check", "production", "--strict")
-        elsewhere = alone.run("check", "staging")
+        outcome = open_.run("check", "production", "--strict")
+        elsewhere = open_.run("check", "staging")
     assert outcome.code == code, outcome.output
     assert f"error budget, availability: {said}, at least 10 % is wanted" in outcome.output
     assert re.search("error budget, latency: 100 % is left", outcome.output)

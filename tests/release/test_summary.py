@@ -50,20 +50,37 @@ def at_home(monkeypatch):
         monkeypatch.delenv(name, raising=False)
 
 
-def line(environment, section, key):
-    """Where the key stands, counted by hand."""
-    lines = (ROOT / annotations.BUDGETS).read_text().splitlines()
-    start = next(n for n, text in enumerate(lines) if text.startswith(f"{section}:"))
-    if environment:
-        start = next(n for n, text in enumerate(lines) if text.startswith(f"  {environment}:"))
-    return next(n for n, text in enumerate(lines, 1) if n > start and re.search(rf"\b{key}:", text))
+BUDGETS = """\
+# service: {throughput_rps: 1}
+service:
+  latency_p99_ms: 100   # line 3
+  throughput_rps: 200   # line 4
+
+drift: {psi: 0.25}      # line 6
+environments:
+  staging:
+    service: {throughput_rps: 100}   # line 9
+  production: {}
+"""
 
 
-def summarise(folder, *words):
-    return release("summarise", "--reports", str(folder), *words, "--repository", str(ROOT), "--local")
+@pytest.fixture
+def root(tmp_path):
+    place = tmp_path / "config" / annotations.BUDGETS
+    place.parent.mkdir(parents=True)
+    place.write_text(BUDGETS)
+    return tmp_path / "config"
 
 
-def test_on_a_laptop_it_is_printed_without_what_passed(folder):
+@pytest.fixture
+def summarise(root):
+    def summarise(folder, *words):
+        return release("summarise", "--reports", str(folder), *words, "--repository", str(root), "--local")
+
+    return summarise
+
+
+def test_on_a_laptop_it_is_printed_without_what_passed(folder, summarise):
     outcome = summarise(folder(GOOD, SLOW, MOVED))
     assert outcome.code == 0
     assert "❌ | loadtest | p99 latency, ms | 250 | 100 | look at the stages |" in outcome.output
@@ -72,7 +89,7 @@ def test_on_a_laptop_it_is_printed_without_what_passed(folder):
     assert "::error" not in outcome.output
 
 
-def test_on_a_runner_it_joins_the_job_s_summary(folder, runner):
+def test_on_a_runner_it_joins_the_job_s_summary(folder, runner, summarise):
     runner.write_text("# What was there before\n")
     outcome = summarise(folder(GOOD, SLOW))
     text = runner.read_text()
@@ -82,56 +99,55 @@ def test_on_a_runner_it_joins_the_job_s_summary(folder, runner):
     assert outcome.output.startswith("::error ")
 
 
-def test_a_broken_budget_is_shown_on_its_line(folder, runner):
+def test_a_broken_budget_is_shown_on_its_line(folder, runner, summarise):
     outcome = summarise(folder(SLOW))
-    number = line("", "service", "latency_p99_ms")
     assert outcome.output == (
-        f"::error file=conf/base/budgets.yml,line={number},title=loadtest%3A p99 latency%2C ms::"
+        "::error file=conf/base/budgets.yml,line=3,title=loadtest%3A p99 latency%2C ms::"
         "fail: 250, wanted 100. look at the stages\n"
     )
 
 
-def test_what_an_environment_says_itself_is_shown_there(folder, runner):
+def test_what_an_environment_says_itself_is_shown_there(folder, runner, summarise):
     place = folder(FEW, SLOW)
     few, slow = summarise(place, "staging").output.splitlines()
-    assert f"line={line('staging', 'environments', 'throughput_rps')}," in few
-    assert f"line={line('', 'service', 'latency_p99_ms')}," in slow
-    assert f"line={line('', 'service', 'throughput_rps')}," in summarise(place, "production").output
+    assert "line=9," in few
+    assert "line=3," in slow
+    assert "line=4," in summarise(place, "production").output
 
 
-def test_advice_is_a_warning(folder, runner):
-    assert summarise(folder(MOVED)).output.startswith("::warning file=conf/base/budgets.yml,line=")
+def test_advice_is_a_warning(folder, runner, summarise):
+    assert summarise(folder(MOVED)).output.startswith("::warning file=conf/base/budgets.yml,line=6,")
 
 
-def test_a_check_that_no_config_decides_has_no_line(folder, runner):
+def test_a_check_that_no_config_decides_has_no_line(folder, runner, summarise):
     foreign = Check(gate="golden rows", name="answers are reproduced", status="fail", detail="row 3")
     assert summarise(folder(foreign)).output == "::error title=golden rows%3A answers are reproduced::fail. row 3\n"
 
 
-def test_a_detail_begins_no_command_of_its_own(folder, runner):
+def test_a_detail_begins_no_command_of_its_own(folder, runner, summarise):
     hostile = Check(gate="x,y::z", name="n", status="fail", detail="a\n::set-output name=x::y\r\n%0A::stop")
     output = summarise(folder(hostile)).output
     assert len(output.splitlines()) == 1
     assert output.startswith("::error title=x%2Cy%3A%3Az%3A n::")
 
 
-def test_as_many_are_annotated_as_are_shown(folder, runner):
+def test_as_many_are_annotated_as_are_shown(folder, runner, summarise):
     many = [Check(gate="g", name=f"n{number}", status="fail") for number in range(30)]
     assert len(summarise(folder(*many, MOVED)).output.splitlines()) == 11
 
 
-def test_a_table_s_cell_stays_one(folder):
+def test_a_table_s_cell_stays_one(folder, summarise):
     hostile = Check(gate="g", name="n", status="fail", detail="a | b\n| c")
     assert "| ❌ | g | n |  |  | a \\| b \\| c |" in summarise(folder(hostile)).output
 
 
-def test_the_exit_code_is_the_verdict_only_when_asked(folder):
+def test_the_exit_code_is_the_verdict_only_when_asked(folder, summarise):
     place = folder(SLOW)
     assert (summarise(place).code, summarise(place, "--verdict").code) == (0, 1)
     assert summarise(folder(GOOD), "--verdict").code == 0
 
 
-def test_reports_of_several_folders_are_one_summary(folder, tmp_path):
+def test_reports_of_several_folders_are_one_summary(folder, tmp_path, summarise):
     folder(GOOD, sub="one")
     place = folder(SLOW, title="Gates", stem="gates", sub="two")
     (place / "two" / "other.json").write_text('{"not": "a report"}')
@@ -140,13 +156,13 @@ def test_reports_of_several_folders_are_one_summary(folder, tmp_path):
     assert "| ❌ | Gates | 1 | 1 |" in output
 
 
-def test_without_a_report_it_is_one_line(tmp_path):
+def test_without_a_report_it_is_one_line(tmp_path, summarise):
     outcome = summarise(tmp_path)
     assert (outcome.code, outcome.error.count("\n")) == (2, 1)
 
 
-def test_plain_git_says_that_it_has_no_comments(folder):
-    outcome = summarise(folder(GOOD), "--pull-request", "7")
+def test_plain_git_says_that_it_has_no_comments(folder, summarise, alone):
+    outcome = summarise(folder(GOOD), "--pull-request", "7", "--repository", str(alone.path))
     assert outcome.code == 0
     assert "plain git has no comments" in outcome.output
 
