@@ -161,8 +161,8 @@ def test_without_a_report_it_is_one_line(tmp_path, summarise):
     assert (outcome.code, outcome.error.count("\n")) == (2, 1)
 
 
-def test_plain_git_says_that_it_has_no_comments(folder, summarise, alone):
-    outcome = summarise(folder(GOOD), "--pull-request", "7", "--repository", str(alone.path))
+def test_plain_git_says_that_it_has_no_comments(folder, alone):
+    outcome = alone.run("summarise", "--reports", str(folder(GOOD)), "--pull-request", "7")
     assert outcome.code == 0
     assert "plain git has no comments" in outcome.output
 
