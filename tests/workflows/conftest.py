@@ -25,10 +25,16 @@ HOOKS = (
 )
 
 
+def pytest_collection_modifyitems(config, items):
+    """Without act no workflow is run; one test says so, in one line."""
+    if act.program() is None:
+        without = [item for item in items if "prototype" in getattr(item, "fixturenames", ())]
+        config.hook.pytest_deselected(items=without)
+        items[:] = [item for item in items if item not in without]
+
+
 @pytest.fixture(scope="session")
 def prototype(root, tracked, tmp_path_factory) -> Path:
-    if act.program() is None:
-        pytest.skip("act has no wheel for this system: no workflow was run")
     return seed(root, tracked, tmp_path_factory.mktemp("seed"))
 
 

@@ -44,6 +44,8 @@ def test_a_changed_model_is_trained_built_loaded_and_shown_in_one_comment(topic)
     ((number, comment),) = topic.hub.comments.values()
     assert number == 5
     assert comment["body"].startswith("<!-- slipway:")
+    assert "Gates" in comment["body"]
+    assert "oad test" in comment["body"]
 
 
 @pytest.mark.slow
@@ -66,11 +68,11 @@ def test_a_model_that_is_really_trained_goes_the_same_way(topic, root):
 @pytest.mark.slow
 def test_the_comment_is_updated_in_place(topic):
     opened(topic, "topic")
-    before = dict(topic.hub.comments)
+    ((number, (_, before)),) = [(key, (pull, dict(said))) for key, (pull, said) in topic.hub.comments.items()]
     topic.environment["PREPARED_SHIFT"] = "0.3"
     opened(topic, "topic")
-    assert topic.hub.comments.keys() == before.keys()
-    assert topic.hub.comments != before
+    assert topic.hub.comments.keys() == {number}
+    assert topic.hub.comments[number][1]["body"] != before["body"]
 
 
 def test_a_gate_that_refuses_turns_the_gate_red_and_says_which_line(topic):
@@ -91,7 +93,6 @@ def test_a_job_that_fails_turns_the_gate_red(topic):
     del topic.hub.pulls[5]  # nowhere to put the comment
     run = opened(topic, "topic")
     assert run.jobs["pull-request/comment"] == run.jobs["pull-request/gate"] == "failure"
-    assert [each.title for each in run.annotations if each.level == "error"] == ["gate"]
 
 
 def test_a_promotion_is_asked_whether_it_may_go_out_now_and_is_not_tested(lab):
