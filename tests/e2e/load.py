@@ -51,6 +51,11 @@ class Counts(Struct, frozen=True, kw_only=True):
         """Answers that are not what they say, by reason."""
         return dict(sum((Counter(second.get("wrong", {})) for second in self.seconds), Counter()))
 
+    def missed(self, since: float) -> list[str]:
+        """When requests were due that were lost or answered by nobody's version, in seconds since a moment, and why."""
+        found = [(at - since, why) for second in self.seconds for at, why in second.get("missed", [])]
+        return [f"{at:.2f} s: {why}" for at, why in sorted(found)]
+
     @property
     def requests(self) -> int:
         """All of them."""

@@ -23,6 +23,7 @@ PATIENCE = 5.0  # seconds that an answer may take
 SETTLED = 7  # seconds after which everything that was due has ended
 DIGESTS = re.compile(rb"\r\nx-bundle-digest: *(sha256:[0-9a-f]{64})")
 PORT = 8090  # the counts are asked for there: reading logs takes an API server that finds its nodes by name
+MOST = 50  # moments of lost requests that one second tells
 SHOWN = 12  # hex digits that name a digest in what is written
 
 
@@ -33,6 +34,7 @@ class Second:
         self.answers: defaultdict[str, Counter[str]] = defaultdict(Counter)  # digest -> status -> answers
         self.lost: Counter[str] = Counter()
         self.wrong: Counter[str] = Counter()
+        self.missed: list[tuple[float, str]] = []  # when a request was due that was lost or answered wrongly, and why
 
 
 class Counting(Load):
@@ -41,6 +43,7 @@ class Counting(Load):
     def __init__(self, host: str, port: int, questions: list[Question]) -> None:
         super().__init__(port, questions, patience=PATIENCE, fresh=True, host=host)
         self.counted: defaultdict[int, Second] = defaultdict(Second)
+        self.epoch = 0.0
         self.lines: list[str] = []
 
     def answered(self, due: Due, head: bytes, body: bytes, more: int) -> None:
@@ -53,9 +56,12 @@ class Counting(Load):
         else:
             said = f"{head[9:12].decode()} {body[:60].decode(errors='replace')}".strip()
             second.wrong[f"{len(digests)} digests in one answer: {said}"] += 1
+            self._missed(due, said)
         super().answered(due, head, body, more)
 
     def end(self, due: Due, how: str, reason: str = "") -> None:
+        if how in (LOST, WRONG):
+            self._missed(due, reason)
         if how == LOST:
             self.counted[self._number(due)].lost[reason] += 1
         elif how == WRONG:
@@ -64,7 +70,7 @@ class Counting(Load):
 
     async def steadily(self, rate: float) -> None:
         """Ask `rate` times a second, for ever. Cheaper than `at`: what is due is sent at the next tick of the timer."""
-        self.begun, epoch = perf_counter(), time.time()
+        self.begun, self.epoch = perf_counter(), time.time()
         sent = written = 0
         swept = 0.0
         while True:
@@ -79,18 +85,23 @@ class Counting(Load):
                 self._sweep(perf_counter())
                 swept = now
                 while now > written + 1 + SETTLED:
-                    self._write(written, epoch)
+                    self._write(written)
                     written += 1
             await asyncio.sleep(max(0.0, sent / rate - (perf_counter() - self.begun)))
 
     def _number(self, due: Due) -> int:
         return max(0, int(due.at - self.begun + 1e-6))
 
-    def _write(self, number: int, epoch: float) -> None:
+    def _missed(self, due: Due, why: str) -> None:
+        at = round(self.epoch + due.at - self.begun, 2)
+        self.counted[self._number(due)].missed.append((at, why))
+
+    def _write(self, number: int) -> None:
         second = self.counted.pop(number, Second())
         latencies = sorted(self.tally.second(number).latencies)
-        line: dict[str, Any] = {"t": round(epoch + number, 3), "answers": second.answers}
+        line: dict[str, Any] = {"t": round(self.epoch + number, 3), "answers": second.answers}
         line |= {key: value for key, value in (("lost", second.lost), ("wrong", second.wrong)) if value}
+        line |= {"missed": second.missed[:MOST]} if second.missed else {}
         if latencies:
             line["p50"], line["p99"] = (round(latencies[int(len(latencies) * q)] * 1000, 1) for q in (0.5, 0.99))
         line["stall"], self.tally.stall = round(self.tally.stall, 3), 0.0

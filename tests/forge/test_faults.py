@@ -274,3 +274,16 @@ def test_a_squashed_branch_that_was_left_is_known_by_its_pull_request(github, ho
     (left,) = hosted.branches() - {"main"}
     GitHubForge(Git(hosted.path), github_rest.connect()).close(left)
     assert hosted.branches() == {"main"}
+
+
+def test_a_branch_that_somebody_made_anew_after_the_merge_is_not_taken_away(github, hosted, waits):
+    def anew():
+        (pull,) = github.pulls.values()
+        tip = github.git.branch("main")
+        tree = github.git.tree(tip, [("100644", "NEW.md", github.git.blob(b"x"))])
+        made = github.git.write(tree, [tip], "Somebody's", github.git.commit(tip).author)
+        github.git.point(f"refs/heads/{pull.head}", made)
+
+    github.faults.add(Fault("PUT .*/merge", moment=AFTER, does=anew))
+    released(github, hosted, "staging", "one")
+    assert len(hosted.branches()) == 2
