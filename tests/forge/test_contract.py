@@ -91,6 +91,15 @@ def test_where_the_file_itself_changed_it_has_to_be_proposed_again(place):
     assert place.repository.truth("rev-parse", "main") == sha
 
 
+def test_a_change_elsewhere_in_the_file_counts_although_git_could_merge_it(place):
+    text = place.content()
+    made = place.forge.open(place.proposal(text=text + b"# at the end\n"))
+    sha = place.commit(STAGING, b"# at the top\n" + text)
+    with pytest.raises(MovedError):
+        place.forge.merge(made)
+    assert place.repository.truth("rev-parse", "main") == sha
+
+
 def test_a_branch_of_that_name_that_says_something_else_is_replaced(place):
     place.forge.open(place.proposal(text=b"# an older idea\n"))
     made = place.forge.open(place.proposal())

@@ -1,5 +1,6 @@
 """What GitHub and the way to it do wrong: asked again where that is safe, else one line; and the same command goes on."""
 
+import base64
 import shutil
 
 import pytest
@@ -157,6 +158,16 @@ def test_git_gets_the_token_for_github_alone_and_nobody_reads_it(github, hosted,
     assert "extraheader" not in hosted.git("config", "--list")
 
 
+def test_what_a_checkout_left_in_git_s_settings_is_not_sent_beside_it(github, hosted):
+    stale = base64.b64encode(b"x-access-token:stale").decode()
+    hosted.git("config", f"http.{github.url}/.extraheader", f"AUTHORIZATION: basic {stale}")
+    tip = github.git.branch("main")
+    tree = github.git.tree(tip, [("100644", "NOTES.md", github.git.blob(b"x"))])
+    made = github.git.write(tree, [tip], "Other", github.git.commit(tip).author)
+    github.git.point("refs/heads/main", made)
+    released(github, hosted, "staging", "one")
+
+
 def test_who_is_faster_at_any_point(github, hosted, waits):
     """Somebody merges another change of the same file just before ours: proposed again on top of it, once."""
     released(github, hosted, "staging", "one")
@@ -287,3 +298,9 @@ def test_a_branch_that_somebody_made_anew_after_the_merge_is_not_taken_away(gith
     github.faults.add(Fault("PUT .*/merge", moment=AFTER, does=anew))
     released(github, hosted, "staging", "one")
     assert len(hosted.branches()) == 2
+
+
+def test_a_merge_whose_answer_was_lost_is_told_as_a_merge(github, hosted, waits):
+    github.faults.add(Fault("PUT .*/merge", 502, moment=AFTER))
+    outcome = hosted.run(*promotion(hosted, "staging", "one", "--merge"))
+    assert f"merged into main on origin as {github.pulls[1].merged[:12]}" in outcome.output

@@ -168,6 +168,9 @@ class Handler(BaseHTTPRequestHandler):
             return
         service = query.partition("service=")[2] or found["service"]
         write = service == "git-receive-pack"
+        if len(self.headers.get_all("authorization") or ()) > 1:
+            self._send(400, {"message": "Duplicate header: Authorization"}, {})
+            return
         token = _basic(hub, self.headers.get("authorization") or "")
         if token is None or found["name"].lower() != hub.full_name.lower():
             self._send(401, {"message": "Requires authentication"}, {"www-authenticate": 'Basic realm="GitHub"'})
