@@ -61,6 +61,7 @@ def _squash(hub: Hub, pull: Pull, token: Token, base: str, head: str, title: str
     commits = [hub.git.commit(sha) for sha in hub.git.between(base, head)]
     first = commits[0].title if len(commits) == 1 else pull.title
     body = commits[0].body if len(commits) == 1 else "\n\n".join(f"* {each.message}" for each in commits)
+    body = {"BLANK": "", "PR_BODY": pull.body or ""}.get(str(hub.options.get("squash_merge_commit_message")), body)
     text = f"{title or f'{first} (#{pull.number})'}\n\n{body if message is None else message}"
     return hub.git.write(hub.git.merged(base, head), [base], text.strip(), commits[0].author)
 
