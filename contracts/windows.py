@@ -67,13 +67,13 @@ class Release(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     def __post_init__(self) -> None:
         try:
-            zoneinfo.ZoneInfo(self.timezone)
+            _ = self.zone
         except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError) as error:
             raise ValueError(f"timezone: {self.timezone!r} is none that is known, as Europe/Berlin is") from error
 
     @property
     def zone(self) -> dt.tzinfo:
-        return zoneinfo.ZoneInfo(self.timezone)
+        return dt.UTC if self.timezone == "UTC" else zoneinfo.ZoneInfo(self.timezone)  # a small image knows no others
 
     def closed(self, moment: dt.datetime) -> tuple[str, ...]:
         """What speaks against a release at this moment, one line each."""

@@ -2,6 +2,7 @@
 
 import datetime as dt
 import re
+import zoneinfo
 
 import msgspec
 import pytest
@@ -104,3 +105,11 @@ def test_a_date_is_written_without_quotes(root, tmp_path):
     (tmp_path / "budgets.yml").write_text(re.sub(r"^release:.*?(?=^\S)", f"{said}\n\n", text, flags=re.M | re.S))
     (freeze,) = budgets.load(tmp_path / "budgets.yml").release.freeze
     assert (freeze.begin, freeze.end) == ("2026-12-23", "2027-01-02T18:00:00Z")
+
+
+def test_utc_is_known_where_no_time_zones_are_installed(monkeypatch):
+    def missing(name):
+        raise zoneinfo.ZoneInfoNotFoundError(name)
+
+    monkeypatch.setattr(zoneinfo, "ZoneInfo", missing)
+    assert closed("2026-12-25T12:00+00:00", freeze=[HOLIDAYS])
