@@ -23,6 +23,8 @@ NAMESPACE, CONFIGURATION, SECRET = (
     "argo-rollouts-notification-secret",
 )
 URL = "https://api.github.com"
+TOKEN = "not a token"
+Handle = Callable[[str, bytes, str], Outcome]
 
 
 class Dispatch(Struct, frozen=True, kw_only=True):
@@ -45,6 +47,7 @@ class Forge:
     def __init__(self, repository: Repository, host: str, after: Callable[[str], Any]) -> None:
         self.repository, self.after = repository, after
         self.dispatches: list[Dispatch] = []
+        self.handle: Handle = self._command  # of a path, a body and an Authorization header
         forge = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -52,7 +55,7 @@ class Forge:
                 body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
                 self.send_response(204)
                 self.end_headers()
-                forge.take(self.path, body)
+                forge.take(self.path, body, self.headers.get("Authorization") or "")
 
             def log_message(self, *arguments: Any) -> None:
                 pass
@@ -67,14 +70,14 @@ class Forge:
         assert URL in rendered, f"{URL}: gitops/platform/controllers/notifications names another address"
         apply = ("apply", "--server-side", "--force-conflicts", "--field-manager=gitops", "-f", "-")
         kubectl(*apply, data=rendered.replace(URL, self.address))
-        secret = {"stringData": {"github-token": "not a token"}}
+        secret = {"stringData": {"github-token": TOKEN}}
         kubectl("-n", NAMESPACE, "patch", "secret", SECRET, "--type=merge", "-p", json.dumps(secret))
 
-    def take(self, path: str, body: bytes) -> None:
+    def take(self, path: str, body: bytes, authorization: str) -> None:
         """A dispatch came; one after the other, as a workflow's concurrency has it."""
         at = time.time()
         with self._one:
-            outcome = self._handle(body)
+            outcome = self.handle(path, body, authorization)
             document = json.loads(body)
             self.dispatches.append(Dispatch(at=at, path=path, body=document, outcome=outcome, ended=time.time()))
 
@@ -86,7 +89,7 @@ class Forge:
         """Listen no more."""
         self._server.shutdown()
 
-    def _handle(self, body: bytes) -> Outcome:
+    def _command(self, path: str, body: bytes, authorization: str) -> Outcome:
         with tempfile.TemporaryDirectory(prefix="dispatch-") as folder:
             file = Path(folder) / "event.json"
             file.write_bytes(body)

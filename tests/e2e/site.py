@@ -165,6 +165,7 @@ class Site:
                 "current": status.get("currentPodHash", ""),
                 "image": rollout["spec"]["template"]["spec"]["containers"][0]["image"].rpartition("@")[2],
                 "ready": status.get("readyReplicas", 0),
+                "replicas": rollout["spec"].get("replicas", 1),
                 "paused": [cause["reason"] for cause in status.get("pauseConditions") or []],
             }
         return found
