@@ -13,7 +13,19 @@ COMMIT, FIELD, PATCH = "\x01", "\x02", "\x03"
 FORMAT = COMMIT + FIELD.join(("%H", "%ct", "%an", "%B")) + PATCH
 CHANGED = re.compile(r"^(?P<sign>[-+])[ \t]*(?:-[ \t]+)?newTag:[ \t]+(?P<value>[^\s#]+)", re.M)
 REVERTS = re.compile(r"This reverts commit ([0-9a-f]{7,40})")
-TRAILER = re.compile(r"(?P<key>[A-Z][A-Za-z-]*): (?P<value>.+)")
+KEYS = (
+    "Model-Version",
+    "Bundle-Digest",
+    "Image-Digest",
+    "Promoted-From",
+    "Trained-From",
+    "Gates",
+    "Staging-Health",
+    "Forced",
+    "Rolled-Back-From",
+    "Rolled-Back-To",
+)
+TRAILER = re.compile(rf"^(?P<key>{'|'.join(KEYS)}): (?P<value>.*\S)[ \t\r]*$", re.M)
 
 
 class Step(Struct, frozen=True, kw_only=True):
@@ -32,9 +44,8 @@ class Step(Struct, frozen=True, kw_only=True):
 
     @property
     def trailers(self) -> dict[str, str]:
-        """The trailers of the message, from its last paragraph."""
-        lines = self.message.strip().rpartition("\n\n")[2].splitlines()
-        return {found["key"]: found["value"] for line in lines if (found := TRAILER.fullmatch(line))}
+        """Our own keys, wherever they begin a line, the last of each: a squash puts other people's lines after them."""
+        return {found["key"]: found["value"] for found in TRAILER.finditer(self.message)}
 
 
 class Return(Struct, frozen=True, kw_only=True):
