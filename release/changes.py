@@ -15,18 +15,22 @@ import subprocess
 import sys
 from pathlib import Path
 
-RELEASE = "gitops/envs/*/release/*"
+ENVIRONMENTS = "gitops/envs/"
+RELEASE = f"{ENVIRONMENTS}*/release/*"
 MODELLESS = (".github/*", "docs/*", "gitops/*", "tests/*", "*.md", "LICENSE")
 
 
-def outputs(paths: list[str] | None) -> dict[str, str]:
-    """The answers for these changed files; None: nobody knows which, as on a branch's first push."""
+def outputs(paths: list[str] | None, there: list[str] | None = None) -> dict[str, str]:
+    """The answers for these changed files; None: nobody knows which, as on a branch's first push.
+
+    Only environments that are still `there` are named (None: all are): what was removed has nothing to be checked.
+    """
     if paths is None:
         return _said(trains=True, tests=True, promotion=False, environments=[])
     released = [path for path in paths if fnmatch.fnmatch(path, RELEASE)]
     others = [path for path in paths if path not in released]
     trains = any(not any(fnmatch.fnmatch(path, pattern) for pattern in MODELLESS) for path in others)
-    environments = sorted({path.split("/")[2] for path in released})
+    environments = sorted(name for name in {path.split("/")[2] for path in released} if there is None or name in there)
     return _said(trains=trains, tests=bool(others), promotion=bool(released) and not others, environments=environments)
 
 
@@ -44,11 +48,18 @@ def changed(since: str, head: str = "HEAD") -> list[str] | None:
     return [name for name in done.stdout.split("\0") if name]
 
 
+def environments(head: str = "HEAD") -> list[str]:
+    """The environments that a commit has a folder of."""
+    command = ["git", "ls-tree", "-d", "--name-only", "-z", "--end-of-options", head, ENVIRONMENTS]
+    done = subprocess.run(command, capture_output=True, check=True, text=True)
+    return [name.removeprefix(ENVIRONMENTS) for name in done.stdout.split("\0") if name]
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Prints the answers, and makes them the outputs of a runner's step."""
     parser = argparse.ArgumentParser(prog="python3 -m release.changes", description="What a change has to run.")
     parser.add_argument("--since", required=True, metavar="COMMIT", help="before the change; zeros: all of it is new")
-    answers = outputs(changed(parser.parse_args(arguments).since))
+    answers = outputs(changed(parser.parse_args(arguments).since), environments())
     lines = "".join(f"{name}={answer}\n" for name, answer in answers.items())
     print(lines, end="")
     if place := os.environ.get("GITHUB_OUTPUT"):

@@ -83,3 +83,17 @@ def test_a_file_s_name_cannot_add_an_output(repository):
         "promotion",
         "environments",
     ]
+
+
+def test_an_environment_that_was_removed_is_not_checked_any_more(repository):
+    for environment in ("staging", "preview"):
+        place = repository / f"gitops/envs/{environment}/release/kustomization.yaml"
+        place.parent.mkdir(parents=True)
+        place.write_text("x\n")
+    git(repository, "add", "-A")
+    git(repository, "commit", "-q", "-m", "Two environments")
+    git(repository, "rm", "-q", "-r", "gitops/envs/preview")
+    (repository / "gitops/envs/staging/release/kustomization.yaml").write_text("y\n")
+    git(repository, "commit", "-q", "-a", "-m", "One of them goes, the other moves")
+    assert changes.main(["--since", "HEAD~1"]) == 0
+    assert 'environments=["staging"]' in (repository / "output").read_text().splitlines()
