@@ -19,12 +19,16 @@ class Figures:
 
     def put(self, scenario: str, found: dict[str, Any]) -> None:
         """Keep what a scenario found, with the day."""
-        self.document[scenario] = {"measured": time.strftime("%Y-%m-%d %H:%M", time.gmtime()), **found}
+        taken = {"measured": time.strftime("%Y-%m-%d %H:%M", time.gmtime()), "commit": self.commit()}
+        self.document[scenario] = taken | found
         self.file.parent.mkdir(parents=True, exist_ok=True)
         self.file.write_text(json.dumps(self.document, indent=1, sort_keys=True) + "\n")
 
     def machine(self, found: dict[str, Any]) -> None:
         """What it ran on."""
+        self.put("machine", {"system": platform.platform(), **found})
+
+    def commit(self) -> str:
+        """What was delivered and by what: a run that goes on may be of another one than the scenarios before it."""
         command = ["git", "rev-parse", "--short=7", "HEAD"]
-        commit = subprocess.run(command, cwd=self.root, capture_output=True, text=True, check=False).stdout.strip()
-        self.put("machine", {"system": platform.platform(), "commit": commit, **found})
+        return subprocess.run(command, cwd=self.root, capture_output=True, text=True, check=False).stdout.strip()

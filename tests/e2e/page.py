@@ -17,6 +17,7 @@ ROOT = Path(__file__).resolve().parents[2]
 PAGE = Path("docs/benchmarks.md")
 KEPT = Path("docs/e2e-figures.json")  # the figures beside the page, without the pictures' seconds
 BEGIN, END = "<!-- e2e: begin -->", "<!-- e2e: end -->"
+UNSAID = ("measured", "commit", "before", "metrics")
 BODIES = ("notification", "before")  # full of digests, which a search for secrets takes for some
 PICTURES = {
     "picture: canary": ("docs/e2e-canary.svg", "A good version", False),
@@ -94,7 +95,7 @@ def others(document: dict[str, Any]) -> str:
                 said.append(f"lost {value['lost']} of {value['requests']:,}{wrong}")
             elif key.endswith("_s") and value is not None:
                 said.append(f"{key[:-2].replace('_', ' ')} {value:g} s")
-            elif key not in ("measured", "before", "metrics") and not isinstance(value, dict):
+            elif key not in UNSAID and (key != "missed" or value) and not isinstance(value, dict):
                 said.append(f"{key.replace('_', ' ')}: {str(value)[:200]}")
         rows.append((name, "; ".join(said).replace("|", "/")))
     return table(("scenario", "seen"), rows)
@@ -107,8 +108,13 @@ def section(document: dict[str, Any]) -> str:
         r"v0\.0\.0-master\+[^\s,]*", "(a build that knows no version of its own)", "; ".join(machine["cluster"])
     )
     days = sorted({each["measured"] for name, each in document.items()})
+    of: dict[str, list[str]] = {}
+    for name, each in sorted(document.items()):
+        if name != "machine" and not name.startswith("picture"):
+            of.setdefault(each["commit"], []).append(name)
+    commits = "; ".join(f"{commit}: {', '.join(names)}" for commit, names in of.items())
     parts = [
-        f"Measured {days[0]} to {days[-1][11:]} UTC, commit {machine['commit']}, on {machine['system']}; {cluster}.",
+        f"Measured {days[0]} to {days[-1][11:]} UTC, on {machine['system']}; {cluster}. Commits: {commits}.",
         promotions(document["b: promotions"]) if "b: promotions" in document else "",
         *(f"![{title}]({Path(file).name})" for name, (file, title, _) in PICTURES.items() if name in document),
         bad({name[3:]: each for name, each in document.items() if name.startswith("c: ")}),

@@ -1,19 +1,19 @@
 """Other strategies for an environment, and a route by hand where the plug-in that writes routes is not in the cluster.
 
-Without Argo Rollouts' Gateway API plug-in a Rollout that names it hangs. `by_hand` makes a component that takes it out and
-does its part for good: the rule for the header stands in the route from the beginning, shares are whole pods. Everything
-else is what gitops/ renders: pods, Services, route, steps, analysis.
+Without Argo Rollouts' Gateway API plug-in a Rollout that names it hangs. `by_hand` makes a component that takes it out, and
+`PlugIn` does its part; shares are whole pods. Everything else is what gitops/ renders: pods, Services, route, steps, analysis.
 """
 
 import http.client
 import json
+import threading
 from typing import Any
 from urllib.parse import urlsplit
 
 import yaml
 
 from release import render
-from tests.e2e.cluster import wait
+from tests.e2e.cluster import Unreachable, wait
 from tests.e2e.repository import Repository
 from tests.e2e.site import Site
 
@@ -22,6 +22,7 @@ SHADOW = "../../components/shadow"
 ROUTES = "apis/gateway.networking.k8s.io/v1/namespaces/{}/httproutes/model"
 ROLLOUT = {"group": "argoproj.io", "version": "v1alpha1", "kind": "Rollout", "name": "model"}
 ROUTE = {"group": "gateway.networking.k8s.io", "version": "v1", "kind": "HTTPRoute", "name": "model"}
+SWITCHED = 2.0  # seconds until a Gateway knows the pods of a Service that has switched
 OF_THE_ROUTER = ("trafficRouting", "scaleDownDelaySeconds", "abortScaleDownDelaySeconds")
 
 
@@ -34,8 +35,8 @@ def switch(site: Site, environment: str, *components: str) -> None:
     site.arrive(environment, site.images.named_image(site.state(environment)["image"]), 120)
 
 
-def by_hand(repository: Repository, environment: str, *components: str) -> dict[str, Any]:
-    """Write the component for these ones; gives the route that is left."""
+def by_hand(repository: Repository, environment: str, *components: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Write the component for these ones; gives the route and, where steps set one, the header's rule."""
     repository.choose(environment, *components)
     objects = list(yaml.safe_load_all(render.manifests(repository.root, environment)))
     canary = next(each for each in objects if each["kind"] == "Rollout")["spec"]["strategy"]["canary"]
@@ -49,20 +50,78 @@ def by_hand(repository: Repository, environment: str, *components: str) -> dict[
     pause = next(number for number, step in enumerate(steps) if "pause" in step)
     rollout += [{"op": "replace", "path": f"{place}/analysis/startingStep", "value": pause}]
     patches = [{"target": ROLLOUT, "patch": yaml.safe_dump(rollout)}]
-    if header := next((step["setHeaderRoute"] for step in canary["steps"] if "setHeaderRoute" in step), None):
-        rule: dict[str, Any] = {
-            "name": header["name"],
-            "matches": [_match(header)],
-            "backendRefs": [_backend("model-canary")],
-        }
-        patches.append(
-            {"target": ROUTE, "patch": yaml.safe_dump([{"op": "add", "path": "/spec/rules/-", "value": rule}])}
-        )
     folder = repository.root / "gitops/e2e/by-hand"
     folder.mkdir(parents=True, exist_ok=True)
     component = {"apiVersion": "kustomize.config.k8s.io/v1alpha1", "kind": "Component", "patches": patches}
     (folder / "kustomization.yaml").write_text(yaml.safe_dump(component, sort_keys=False))
-    return route
+    header = next((step["setHeaderRoute"] for step in canary["steps"] if "setHeaderRoute" in step), None)
+    rule = (
+        {"name": header["name"], "matches": [_match(header)], "backendRefs": [_backend("model-canary")]}
+        if header
+        else {}
+    )
+    return route, rule
+
+
+class PlugIn(threading.Thread):
+    """Writes the route during a release, as the plug-in would: in the block of `with`.
+
+    The header's rule while the release stands at its pause; everything to the canary's Service from then until the stable
+    one's has switched. Without a router Argo Rollouts takes the last old pod away right before it switches that Service,
+    which has no pod then: with one, old pods stay. So everybody is sent on when all but one of the new pods are there.
+    """
+
+    def __init__(self, site: Site, environment: str, rule: dict[str, Any]) -> None:
+        super().__init__(daemon=True)
+        self.site, self.environment, self.rule = site, environment, rule
+        self._ended = threading.Event()
+        self._compared = False
+
+    def __enter__(self) -> "PlugIn":
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._ended.set()
+        self.join()
+
+    def run(self) -> None:
+        written = (False, 0)
+        while not self._ended.wait(0.1):
+            try:
+                wanted = self._wanted()
+                if wanted != written:
+                    if written[1] > wanted[1]:
+                        self._ended.wait(SWITCHED)
+                    self._write(*wanted)
+                    written = wanted
+            except Unreachable:
+                continue
+
+    def _wanted(self) -> tuple[bool, int]:
+        """Whether the header's rule stands, and the weight of the canary's Service."""
+        said = self.site.state(self.environment)
+        if said["abort"] or said["stable"] == said["current"]:
+            return False, 0
+        if said["paused"]:
+            self._compared = True
+            return True, 0
+        sets = self.site.cluster.listed("replicaset", self.site.namespace(self.environment))
+        there = [
+            each["status"].get("availableReplicas", 0)
+            for each in sets
+            if each["metadata"]["name"].endswith(said["current"])
+        ]
+        everybody = self._compared and sum(there) >= said["replicas"] - 1
+        return self._compared and not everybody, 100 if everybody else 0
+
+    def _write(self, header: bool, weight: int) -> None:
+        path = ROUTES.format(self.site.namespace(self.environment))
+        rules = [each for each in self.site.cluster.ask(path)["spec"]["rules"] if each["name"] != self.rule["name"]]
+        for backend in rules[0]["backendRefs"]:
+            backend["weight"] = weight if backend["name"] == "model-canary" else 100 - weight
+        change = {"spec": {"rules": rules + [self.rule] * header}}
+        self.site.cluster.ask(path, "PATCH", change, "application/merge-patch+json")
 
 
 def shadowed(repository: Repository, pin: str) -> None:

@@ -22,6 +22,7 @@ HANGS = {"in-flight", "scrape-lost"}  # whichever is first: a server without tim
 ABORTED_WITHIN = 150
 HEALTHY_WITHIN = 5.0  # seconds from when Argo CD is told of the revert
 SHARE = 0.3  # of the requests may be lost, until it has gone, where a version hangs: its own, and nobody else's
+MISSED = 20  # of the lost requests' moments are kept
 GONE = 12.0  # seconds from the abort until its last client has given up
 
 
@@ -71,6 +72,7 @@ def test_a_bad_version_is_sent_back_in_the_cluster_and_in_git(site, stable, load
         "abort_to_healthy_s": round(healthy - aborted, 1),
         "told_to_application_healthy_s": round(synced - retold, 1),
         "answers_of_the_bad_version": served,
+        "missed_after_abort": counts.missed(aborted)[:MISSED],
         "total": counts.summary(),
     }
     if name == versions.ERRORS:

@@ -10,6 +10,7 @@ from tests.e2e.cluster import kubectl, wait
 from tests.e2e.versions import questions
 
 pytestmark = pytest.mark.cluster
+NEXT = ("good-6", "good-7")  # whichever does not run yet
 EVERY = 5  # one client in so many sends the header
 POINTS = 0.02  # that the header's share may differ from that: who sends it is answered by nobody else
 MIRRORED = 0.95  # of the requests that have come, at least so many reach the shadow as well
@@ -31,13 +32,13 @@ def routed(site, stable, load, gateway):
     place = urlsplit(gateway)
 
     def begin(*components, header=""):
-        route = strategies.by_hand(site.repository, stable, *components)
+        route, rule = strategies.by_hand(site.repository, stable, *components)
         strategies.switch(site, stable, *components, strategies.BY_HAND)
         wait("the Gateway to take the route", lambda: strategies.accepted(site, stable), 60)
         (host,) = route["spec"]["hostnames"]
         said = asked | {"host": host, "header": {"line": header, "every": EVERY}}
         load.start(image, place.hostname, place.port, site.settings.rate, said)
-        return host
+        return host, rule
 
     yield begin
     strategies.switch(site, stable, "derived/strategy-canary")
@@ -47,21 +48,23 @@ def routed(site, stable, load, gateway):
 def test_clients_with_the_header_are_answered_by_the_new_version(site, stable, routed, load, gateway, figures):
     said = site.repository.budgets(stable).comparison
     header = {said.header: said.value}
-    host = routed("derived/strategy-ab", header=f"{said.header}: {said.value}\r\n")
-    before, name = site.running(stable), "good-6"
+    host, rule = routed("derived/strategy-ab", header=f"{said.header}: {said.value}\r\n")
+    before = site.running(stable)
+    name = next(each for each in NEXT if each != before)
     old, new = site.images.digests[before], site.images.digests[name]
 
     def answering(headers):
         return strategies.answered_by(gateway, host, questions(site.images.model), headers, 50)
 
     assert answering(header) == {old}, "between releases everybody is answered by what runs"
-    with site.watched(stable) as watch:
-        told = site.deliver(stable, name)
+    with site.watched(stable) as watch, strategies.PlugIn(site, stable, rule):
+        told = site.deliver(stable, name, "--force", "--reason", "a run that goes on may have taken it back")
         begun = wait("the comparison", lambda: watch.first(lambda state: state.get("paused"), told), 90)
         time.sleep(3)  # until the Gateway knows the new pods
         assert answering(header) == {new}
         assert answering({}) == {old}
         healthy = site.arrive(stable, name, 180)
+        time.sleep(2 * strategies.SWITCHED)  # until the route is as between releases
     ended = watch.first(lambda state: state.get("phase") and not state.get("paused"), begun + 1)
     assert answering(header) == answering({}) == {new}
     counts = load.between(told, healthy + 3)
@@ -71,6 +74,7 @@ def test_clients_with_the_header_are_answered_by_the_new_version(site, stable, r
         "sends_the_header": f"1 of {EVERY}",
         "answered_by_the_new_version": f"{compared.share(name):.2%}",
         "told_to_healthy_s": round(healthy - told, 1),
+        "missed": counts.missed(told),
         "total": counts.summary(),
     }
     figures.put("f: A/B by header", found)
@@ -81,7 +85,8 @@ def test_clients_with_the_header_are_answered_by_the_new_version(site, stable, r
 
 
 def test_a_shadow_gets_a_copy_of_each_request_and_answers_nobody(site, stable, routed, load, figures):
-    before, name = site.running(stable), "good-7"
+    before = site.running(stable)
+    name = next(each for each in NEXT if each != before)
     site.push(name)
     strategies.shadowed(site.repository, site.images.pins[name])
     routed("derived/strategy-canary", "derived/traffic-gateway-api", strategies.SHADOW)
