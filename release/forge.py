@@ -113,6 +113,15 @@ class Approvals(Protocol):
         ...
 
 
+@runtime_checkable
+class Refusals(Protocol):
+    """A forge on which people turn down what was proposed."""
+
+    def declined(self, branch: str) -> int:
+        """The number of the branch's newest pull request, where that was closed and not merged; 0 otherwise."""
+        ...
+
+
 def deliver(forge: Forge, branch: str, propose: Callable[[str], Proposal | None], merge: bool) -> Delivery:
     """Propose a change on top of what the target is now, and merge it if asked; again, when the target moved meanwhile.
 

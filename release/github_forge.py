@@ -121,6 +121,13 @@ class GitHubForge(Struct, frozen=True):
             found |= {login: None for login, state in last.items() if state == "APPROVED"}
         return tuple(found)
 
+    def declined(self, branch: str) -> int:
+        """The newest pull request of the branch, where it was closed without a merge and none is open; 0 otherwise."""
+        found = sorted(self._found(branch, "all"), key=lambda each: int(each["number"]))
+        if not found or found[-1]["merged_at"] or any(each["state"] == "open" for each in found):
+            return 0
+        return int(found[-1]["number"])
+
     # branches and commits
 
     def _branch(self, name: str) -> str | None:

@@ -3,7 +3,8 @@
     python -m release.onward COMMIT
 
 The cluster says so of a commit, as often as it looks: whoever asks may ask twice, late, and about a commit that others
-have followed. The pin is printed, and is the output `pin` of a runner's step; it is empty when there is nothing to ask.
+have followed. Where people closed the pull request without a merge, nothing goes on by itself. The pin is printed, and
+is the output `pin` of a runner's step; it is empty when there is nothing to ask.
 """
 
 import argparse
@@ -13,13 +14,18 @@ from pathlib import Path
 
 from contracts.errors import InputError
 from release import history, pin
+from release.forge import Refusals
 from release.git import Git
+from release.github_forge import GitHubForge
+from release.github_rest import connect
 from release.pin import Pin
-from release.promotion import BEFORE
+from release.promotion import BEFORE, branch
 
 
-def onward(git: Git, healthy: str, environment: str, tip: str = "HEAD") -> tuple[Pin, str]:
-    """The pin to propose for `environment`, or an empty one and why not, read from git alone.
+def onward(
+    git: Git, healthy: str, environment: str, tip: str = "HEAD", forge: Refusals | None = None
+) -> tuple[Pin, str]:
+    """The pin to propose for `environment`, or an empty one and why not: by git, and by what people said on the forge.
 
     Raises InputError when the commit is not known here: what a status says of another repository's counts for nothing.
     """
@@ -37,6 +43,9 @@ def onward(git: Git, healthy: str, environment: str, tip: str = "HEAD") -> tuple
     for name in (environment, earlier):
         if step := history.taken_back(history.steps(git, tip, name)).get(now.digest):
             return Pin(), f"{name} took {now} back in {step.commit[:12]}; only a person releases it again"
+    if forge and (number := forge.declined(branch(environment, now.digest))):
+        by_hand = f"make promote ENV={environment} IMAGE={now}"
+        return Pin(), f"{environment}: {now} was refused by #{number}; reopen it, or promote by hand: {by_hand}"
     return now, f"{earlier} is healthy with {now}; {environment} runs {next_}"
 
 
@@ -52,7 +61,10 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--environment", default="production", choices=sorted(BEFORE), help="(default: production)")
     options = parser.parse_args(arguments)
     try:
-        found, reason = onward(Git.at(Path()), options.commit, options.environment)
+        git = Git.at(Path())
+        asked = os.environ.get("GITHUB_REPOSITORY") and os.environ.get("GITHUB_TOKEN")
+        forge = GitHubForge(git, connect(git=git)) if asked else None
+        found, reason = onward(git, options.commit, options.environment, forge=forge)
     except InputError as error:
         print(f"onward: {error}", file=sys.stderr)
         return 2

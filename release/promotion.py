@@ -33,7 +33,7 @@ class Promotion(Struct, frozen=True, kw_only=True):
 
     @property
     def branch(self) -> str:
-        return f"promote/{self.environment}/{self.image.digest.removeprefix('sha256:')[:12]}"
+        return branch(self.environment, self.image.digest)
 
 
 class Released(Struct, frozen=True, kw_only=True):
@@ -43,6 +43,11 @@ class Released(Struct, frozen=True, kw_only=True):
     after: Pin
     forced: tuple[str, ...]
     delivery: Delivery
+
+
+def branch(environment: str, digest: str) -> str:
+    """Where the promotion of an image is proposed, whoever proposes it."""
+    return f"promote/{environment}/{digest.removeprefix('sha256:')[:12]}"
 
 
 def promote(git: Git, forge: Forge, layout: Layout, promotion: Promotion, merge: bool) -> Released:
