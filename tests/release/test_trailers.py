@@ -66,7 +66,17 @@ def test_what_production_took_back_by_a_squash_does_not_go_on_by_itself(alone):
 @pytest.mark.parametrize("end", ["", "\r"], ids=["lf", "crlf"])
 def test_the_last_of_a_key_counts_and_only_our_keys_at_a_line_s_start(alone, end):
     alone.released("staging", "one")
-    lines = ["Title", "", "Gates: forced", "Note: Gates: no", "  Forced: not this", "", "Gates: passed", "", "Signed: x"]
+    lines = [
+        "Title",
+        "",
+        "Gates: forced",
+        "Note: Gates: no",
+        "  Forced: not this",
+        "",
+        "Gates: passed",
+        "",
+        "Signed: x",
+    ]
     by_hand(alone, "staging", "one", "two", f"{end}\n".join(lines))
     *_, step = history.steps(Git.at(alone.path), "main", "staging")
     assert step.trailers == {"Gates": "passed"}
