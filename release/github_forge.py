@@ -6,6 +6,7 @@ twice. PyGithub's part is release.github_rest; what comes from there is plain JS
 """
 
 import base64
+import re
 import sys
 from typing import Any
 
@@ -21,8 +22,10 @@ LONGEST = 65_536  # characters of a pull request's body
 CUT = "\n\n… the commit's message says all of it …\n\n"
 METHODS = ("merge", "squash", "rebase")
 LOOKS = 6  # times that GitHub is asked for what it has not found out yet
-INTERVAL, PATIENCE = 10.0, 900.0  # seconds between two looks at checks that run, and in all
-FAILED = ("failure", "error", "cancelled", "timed_out", "action_required", "startup_failure")
+INTERVAL, PATIENCE = 10.0, 2400.0  # seconds between two looks at checks that run, and in all
+QUOTED = re.compile(r'"([^"]+)"')  # the checks that GitHub names in its refusal
+# A cancelled one comes again: a pull request that is closed and opened cancels the run before.
+FAILED = ("failure", "error", "timed_out", "action_required", "startup_failure")
 PEOPLE = ("OWNER", "MEMBER", "COLLABORATOR")
 
 
@@ -39,6 +42,7 @@ class GitHubForge(Struct, frozen=True):
     def tip(self) -> str:
         found = self._branch(self.target)
         if found is None:
+            self.mergeable()  # where the repository itself is not seen, that is what to say
             raise GitError(f"{self.rest.repository}: branch {self.target}: is not there; name it with --target")
         self._fetch(found)
         return found
@@ -55,11 +59,10 @@ class GitHubForge(Struct, frozen=True):
     def open(self, proposal: Proposal) -> PullRequest:
         if self.git.mode(proposal.base, proposal.path) is None:
             raise GitError(f"{proposal.path}: is not in {self.target}; commit it first")
-        tree = self.git.tree_with(proposal.base, proposal.path, proposal.content)
         there = self._branch(proposal.branch)
         commit = there or ""
-        if there is None or self._said(there) != (tree, [proposal.base], proposal.message.strip()):
-            commit = self._commit(proposal, tree)
+        if there is None or not self._stands(there, proposal):
+            commit = self._commit(proposal, self.git.tree_with(proposal.base, proposal.path, proposal.content))
             self._put(proposal.branch, commit, there)
         found = self._pull(proposal, commit)
         self._label(found, proposal.labels)
@@ -72,6 +75,19 @@ class GitHubForge(Struct, frozen=True):
             number=found["number"],
             url=found["html_url"],
         )
+
+    def _stands(self, there: str, proposal: Proposal) -> bool:
+        """Is this commit the proposal, on the target as it is or as it was before changes of other files?
+
+        Made anew, it would lose its approvals.
+        """
+        tree, parents, message = self._said(there)
+        if len(parents) != 1 or message != proposal.message.strip():
+            return False
+        (parent,), path, git = parents, proposal.path, self.git
+        if not git.contains(proposal.base, parent) or git.file(parent, path) != git.file(proposal.base, path):
+            return False
+        return tree == git.tree_with(parent, path, proposal.content)
 
     def merge(self, pull_request: PullRequest) -> Merged:
         tip = self.tip()
@@ -310,9 +326,12 @@ class GitHubForge(Struct, frozen=True):
         """Is it only that checks have not ended? Nobody's review is waited for, and no check that failed."""
         if "status check" not in said.lower() or "review" in said.lower():
             return False
-        states = [str(each["state"]) for each in self.rest.pages(f"commits/{commit}/status", "statuses")]
+        named = QUOTED.findall(said)  # others may fail as they like
+        statuses = self.rest.pages(f"commits/{commit}/status", "statuses")
         runs = self.rest.pages(f"commits/{commit}/check-runs", "check_runs", filter="latest")
-        return not any(state in FAILED for state in [*states, *(str(each["conclusion"]) for each in runs)])
+        states = [(each["context"], each["state"]) for each in statuses]
+        states += [(each["name"], each["conclusion"]) for each in runs]
+        return not any(state in FAILED and (name in named or not named) for name, state in states)
 
 
 def _trusted(comment: dict[str, Any]) -> bool:

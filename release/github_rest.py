@@ -231,7 +231,8 @@ def _limit(code: int, headers: Mapping[str, Any], text: str) -> float | None:
     if code not in (403, 429):
         return None
     if "retry-after" in headers:
-        return max(0.0, float(headers["retry-after"]))
+        seconds = str(headers["retry-after"]).strip()
+        return float(seconds) if seconds.isdecimal() else LONGEST_WAIT  # it may be a date
     if headers.get("x-ratelimit-remaining") == "0" and "x-ratelimit-reset" in headers:
         return max(0.0, float(headers["x-ratelimit-reset"]) - time.time())
     if code == 429 or "secondary rate limit" in text:

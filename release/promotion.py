@@ -93,7 +93,7 @@ def promote(git: Git, forge: Forge, layout: Layout, promotion: Promotion, merge:
             health=state,
             forced=against,
             reason=promotion.reason,
-            undo=undo_command(path, image.digest, tip),
+            undo=undo_command(path, image.digest, _last_change(git, tip, path)),
         )
         return Proposal(
             branch=promotion.branch,
@@ -163,6 +163,11 @@ def _anew(image: Pin, steps: list[Step]) -> Pin:
     """
     times = sum(1 for step in steps if step.after.digest == image.digest != (step.before or Pin()).digest)
     return Pin(f"{image.tag}.{times + 1}", image.digest) if times else image
+
+
+def _last_change(git: Git, tip: str, path: str) -> str:
+    """The commit that brought the file to what it is: other changes of the target leave a proposal as it was."""
+    return git.text("log", "-1", "--first-parent", "--format=%H", tip, "--", path) or tip
 
 
 def undo_command(path: str, digest: str, base: str) -> str:

@@ -151,6 +151,37 @@ def test_a_check_that_failed_is_not_waited_for(github, hosted, monkeypatch):
     assert 'Required status check "gate" is expected.' in outcome.error
 
 
+def test_other_checks_may_fail_and_a_cancelled_one_comes_again(github, hosted, monkeypatch):
+    github.protect(checks=("gate",))
+    assert hosted.run(*promotion(hosted, "staging", "one")).code == 0
+    (pull,) = github.open_pulls()
+    github.succeed(github.head(pull), "somebody's own", state="failure")
+    waits = []
+    passes = lambda rest, seconds: waits.append(seconds) or github.succeed(github.head(pull))  # noqa: E731
+    monkeypatch.setattr("release.github_rest.Rest.sleep", passes)
+    outcome = hosted.run(*promotion(hosted, "staging", "one", "--merge"))
+    assert outcome.code == 0, outcome.error
+    assert len(waits) == 1
+
+
+def test_a_pull_request_stays_as_it_is_while_other_files_change(github, hosted):
+    """Made anew, it would lose its approvals with every merge of somebody else."""
+    assert hosted.run(*promotion(hosted, "production", "one")).code == 2  # not in staging yet
+    released(github, hosted, "staging", "one")
+    assert hosted.run(*promotion(hosted, "production", "one")).code == 0
+    (pull,) = github.open_pulls()
+    head, body = github.head(pull), pull.body
+    hosted.git("pull", "-q", "--ff-only", str(hosted.origin), "main")
+    hosted.write("README.md", "something else\n")
+    hosted.commit("Something else")
+    hosted.share()
+    outcome = hosted.run(*promotion(hosted, "production", "one"))
+    assert outcome.code == 0, outcome.error
+    assert (github.head(pull), pull.body) == (head, body)
+    assert hosted.run(*promotion(hosted, "production", "one", "--merge")).code == 0
+    assert hosted.line("production") == hosted.images["one"]
+
+
 def test_an_app_on_the_bypass_list_merges_a_rollback_at_once(github, hosted, tmp_path, monkeypatch):
     from tests.github.hub import APP, Token
 

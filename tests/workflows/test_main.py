@@ -68,7 +68,7 @@ def test_a_changed_model_goes_to_staging_as_a_pull_request_with_its_evidence(lab
         f"attest {lab.image}@{digest}",
         f"attest {lab.image}@{digest} data/sbom.spdx.json",
         f"gh attestation verify oci://{lab.image}@{digest} --repo {lab.site.slug} "
-        f"--signer-workflow {lab.site.slug}/.github/workflows/image.yml",
+        f"--signer-workflow {lab.site.slug}/.github/workflows/image.yml --source-ref refs/heads/main",
         "app-token contents pull-requests statuses",
     ]
 
