@@ -50,6 +50,19 @@ def test_an_aborted_release_is_reverted_and_merged_and_a_second_notification_cha
     assert len(lab.hub.pulls) == 1
 
 
+@pytest.mark.slow
+def test_without_an_app_a_rollback_is_red_and_says_what_to_do_by_hand(lab, bad):
+    del lab.variables["RELEASE_APP_CLIENT_ID"]
+    lab.secrets.clear()
+    tip = lab.site.tip
+    run = dispatched(lab, payloads.aborted(lab.site.slug, namespace(lab), bad))
+    assert run.code != 0
+    said = [each for each in run.annotations if each.title == "Not rolled back"]
+    assert "make rollback ENV=" in said[0].text
+    assert not run.ran("Roll back what the cluster sent back")
+    assert (lab.site.tip, lab.hub.writes()) == (tip, [])
+
+
 HOSTILE = {
     "a command in the image": {"image": 'x:$(touch pwned)@sha256:"; touch pwned; "'},
     "a make function in the image": {"image": "$(shell touch pwned)"},
