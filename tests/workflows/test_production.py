@@ -71,3 +71,17 @@ def test_a_commit_that_is_not_merged_counts_for_nothing(lab, released):
     run = healthy(lab, commit="1" * 40)
     assert run.jobs == {"production/what staging runs": "failure"}
     assert lab.hub.asked == []
+
+
+@pytest.mark.slow
+def test_what_people_closed_is_not_proposed_again_by_itself(lab, released):
+    lab.hub.succeed(lab.site.tip, "argocd/model-staging")
+    healthy(lab)
+    (pull,) = lab.hub.open_pulls()
+    pull.state, pull.closed = "closed", pull.created
+    written = len(lab.hub.writes())
+    run = healthy(lab)
+    assert run.code == 0, run.text
+    assert run.jobs == {"production/what staging runs": "success"}
+    assert f"refused by #{pull.number}" in run.text
+    assert len(lab.hub.writes()) == written
