@@ -94,7 +94,7 @@ def others(document: dict[str, Any]) -> str:
                 wrong = "".join(f", {count} with {reason}" for reason, count in value["wrong"].items())
                 said.append(f"lost {value['lost']} of {value['requests']:,}{wrong}")
             elif key.endswith("_s") and value is not None:
-                said.append(f"{key[:-2].replace('_', ' ')} {value:g} s")
+                said.append(f"{key[:-2].replace('_', ' ')} {max(value, 0.0):g} s")
             elif key not in UNSAID and (key != "missed" or value) and not isinstance(value, dict):
                 said.append(f"{key.replace('_', ' ')}: {str(value)[:200]}")
         rows.append((name, "; ".join(said).replace("|", "/")))

@@ -22,6 +22,7 @@ from tests.github.hub import APP, Hub, Token
 from tests.workflows import act, payloads
 
 APP_TOKEN = "token-of-the-app"
+SECRETS = {"RELEASE_APP_PRIVATE_KEY": "a key", "GITHUB_TOKEN": "token-of-the-run"}  # pragma: allowlist secret
 SECONDS = 240  # that the workflow may take
 
 
@@ -70,7 +71,7 @@ class Actions:
             slug=slug,
             home=self.folder / "home",
             variables={"RELEASE_APP_CLIENT_ID": "Iv1.app"},
-            secrets={"RELEASE_APP_PRIVATE_KEY": "a key", "GITHUB_TOKEN": "token-of-the-run"},
+            secrets=SECRETS,
             environment={"VENV": sys.prefix, "APP_TOKEN": APP_TOKEN, "GITHUB_API_URL": self.hub.url},
         )
         return runner.run("rollback-dispatch", "repository_dispatch", event, seconds=SECONDS)
