@@ -10,10 +10,10 @@ trains: too much is better than a model that nobody retrained.
 import argparse
 import fnmatch
 import json
-import os
 import subprocess
 import sys
-from pathlib import Path
+
+from release import runner
 
 ENVIRONMENTS = "gitops/envs/"
 RELEASE = f"{ENVIRONMENTS}*/release/*"
@@ -60,11 +60,9 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python3 -m release.changes", description="What a change has to run.")
     parser.add_argument("--since", required=True, metavar="COMMIT", help="before the change; zeros: all of it is new")
     answers = outputs(changed(parser.parse_args(arguments).since), environments())
-    lines = "".join(f"{name}={answer}\n" for name, answer in answers.items())
-    print(lines, end="")
-    if place := os.environ.get("GITHUB_OUTPUT"):
-        with Path(place).open("a", encoding="utf-8") as file:
-            file.write(lines)
+    for name, answer in answers.items():
+        print(f"{name}={answer}")
+    runner.output(**answers)
     return 0
 
 

@@ -11,8 +11,6 @@ from release import (
     container,
     dispatch,
     forges,
-    github_rest,
-    github_setup,
     image,
     inspection,
     pin,
@@ -28,6 +26,7 @@ from release.arguments import Run, parser
 from release.distribution import Repository
 from release.forge import Delivery, Forge
 from release.git import Git
+from release.github import rest, setup
 from release.oci import Layout
 
 STALE = 1
@@ -178,8 +177,8 @@ def _pull(options: argparse.Namespace) -> int:
 
 
 def _github_setup(options: argparse.Namespace) -> int:
-    rest = github_rest.connect(options.on, git=Git.at(options.repository))
-    return github_setup.run(options.repository, rest, options.apply, options.prune)
+    github = rest.connect(options.on, git=Git.at(options.repository))
+    return setup.run(options.repository, github, options.apply, options.prune)
 
 
 def _say(delivery: Delivery, forge: Forge, options: argparse.Namespace) -> None:

@@ -101,7 +101,7 @@ class Repository:
                 challenged = True
                 self.authorization = self._authorize(answer.headers.get("WWW-Authenticate", ""))
                 answer = self._once(method, url, data, headers or {}, limit)
-            if again and answer.status not in fine and attempt < ATTEMPTS and _passes(answer.status):
+            if again and answer.status not in fine and attempt < ATTEMPTS and _temporary(answer.status):
                 _pause(attempt, answer.headers.get("Retry-After", ""))
                 continue
             break
@@ -162,8 +162,8 @@ def _credentials() -> str:
     return base64.b64encode(f"{user or 'token'}:{token}".encode()).decode() if token else ""
 
 
-def _passes(status: int) -> bool:
-    """Is it a state that passes?"""
+def _temporary(status: int) -> bool:
+    """Is it worth another try?"""
     return status == HTTPStatus.TOO_MANY_REQUESTS or status >= HTTPStatus.INTERNAL_SERVER_ERROR
 
 

@@ -1,6 +1,6 @@
 """What a repository lacks for a release, as far as the repository itself can say: each with the way out.
 
-What only the forge knows (secrets, rules, the App) is asked there, by release/github_doctor.py.
+What only the forge knows (secrets, rules, the App) is asked there, by release/github/doctor.py.
 """
 
 import os

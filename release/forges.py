@@ -7,8 +7,8 @@ from contracts.errors import InputError
 from release.forge import Forge
 from release.git import Git
 from release.git_forge import GitForge
-from release.github_forge import GitHubForge
-from release.github_rest import connect
+from release.github.forge import GitHubForge
+from release.github.rest import connect
 
 AUTO, GIT, GITHUB = "auto", "git", "github"
 

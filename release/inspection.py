@@ -12,7 +12,8 @@ import msgspec
 
 from contracts.checks import Check
 from contracts.errors import InputError
-from release import annotations, check, doctor, dora, forges, github_doctor, running, status, summary
+from release import annotations, check, doctor, dora, forges, running, status, summary
+from release.github import doctor as github_doctor
 from release.oci import Layout
 
 NO = 1

@@ -13,11 +13,11 @@ import sys
 from pathlib import Path
 
 from contracts.errors import InputError
-from release import history, pin
+from release import history, pin, runner
 from release.forge import Refusals
 from release.git import Git
-from release.github_forge import GitHubForge
-from release.github_rest import connect
+from release.github.forge import GitHubForge
+from release.github.rest import connect
 from release.pin import Pin
 from release.promotion import BEFORE, branch
 
@@ -69,9 +69,7 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"onward: {error}", file=sys.stderr)
         return 2
     print(reason)
-    if place := os.environ.get("GITHUB_OUTPUT"):
-        with Path(place).open("a", encoding="utf-8") as file:
-            file.write(f"pin={found if found.digest else ''}\n")
+    runner.output(pin=str(found) if found.digest else "")
     return 0
 
 

@@ -18,8 +18,9 @@ from pathlib import Path
 from typing import Any
 
 from contracts.errors import InputError
+from release import runner
 from release.git import Git, refused
-from release.github_rest import Rest, connect
+from release.github.rest import Rest, connect
 
 NAME = "template-update"
 CRUFT = ".cruft.json"
@@ -190,9 +191,7 @@ def main(arguments: list[str] | None = None) -> int:
     except InputError as error:
         print(f"{NAME}: {error}", file=sys.stderr)
         return 2
-    if place := os.environ.get("GITHUB_OUTPUT"):
-        with Path(place).open("a", encoding="utf-8") as file:
-            file.write(f"changed={changed}\n")
+    runner.output(changed=changed)
     return 0
 
 

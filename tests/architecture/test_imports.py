@@ -39,7 +39,7 @@ ONLY_IN = {
     "jwt": "serving/security/",
     "grpc": "serving/grpc/",
     "google": "serving/grpc/",
-    "github": "release/github_rest.py",
+    "github": "release/github/rest.py",
 }
 
 

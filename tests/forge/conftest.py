@@ -6,8 +6,8 @@ import pytest
 from release.forge import Forge, Proposal
 from release.git import Git
 from release.git_forge import GitForge
-from release.github_forge import GitHubForge
-from release.github_rest import connect
+from release.github.forge import GitHubForge
+from release.github.rest import connect
 from tests.github import fixtures
 from tests.release import conftest
 from tests.release.workshop import STAGING, Repository

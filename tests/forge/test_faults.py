@@ -6,10 +6,10 @@ import shutil
 import pytest
 
 from contracts.errors import InputError
-from release import github_rest
 from release.forge import Proposal
 from release.git import Git
-from release.github_forge import GitHubForge
+from release.github import rest
+from release.github.forge import GitHubForge
 from tests.forge.test_way import promotion, released
 from tests.github.faults import AFTER, BEFORE, Fault
 from tests.github.hub import Token
@@ -24,12 +24,12 @@ READS = ("GET .*/git/ref/heads/main", "GET .*/pulls$", "GET .*/git/ref/heads/pro
 def waits(monkeypatch):
     """How long was waited; nobody does."""
     said = []
-    first = github_rest.connect
+    first = rest.connect
 
     def connect(*arguments, **more):
-        rest = first(*arguments, **more)
-        rest._wait = said.append
-        return rest
+        made = first(*arguments, **more)
+        made._wait = said.append
+        return made
 
     monkeypatch.setattr("release.forges.connect", connect)
     return said
@@ -121,7 +121,7 @@ def test_a_repository_that_is_not_there_is_told_in_one_line(github, hosted, monk
 
 
 def test_an_answer_that_stops_in_its_middle_and_one_that_does_not_come(github, hosted, waits, monkeypatch):
-    monkeypatch.setattr(github_rest, "SECONDS", 1)
+    monkeypatch.setattr(rest, "SECONDS", 1)
     github.faults.add(Fault("GET .*/git/ref/heads/main", partly=True), Fault("POST .*/git/blobs", seconds=2.0))
     released(github, hosted, "staging", "one")
     assert len(waits) >= 2
@@ -212,7 +212,7 @@ def test_what_github_has_not_found_out_yet_is_asked_again(github, hosted, waits)
 def test_one_comment_is_kept_in_its_place_whatever_the_page(github, hosted):
     github.page_size = 3
     assert hosted.run(*promotion(hosted, "staging", "one")).code == 0
-    forge = GitHubForge(Git(hosted.path), github_rest.connect())
+    forge = GitHubForge(Git(hosted.path), rest.connect())
     marker = "<!-- slipway:summary -->"
     (pull,) = github.open_pulls()
     for i in range(7):
@@ -226,7 +226,7 @@ def test_one_comment_is_kept_in_its_place_whatever_the_page(github, hosted):
 
 def test_a_comment_of_somebody_who_may_only_talk_here_is_not_taken_for_ours(github, hosted):
     assert hosted.run(*promotion(hosted, "staging", "one")).code == 0
-    forge = GitHubForge(Git(hosted.path), github_rest.connect())
+    forge = GitHubForge(Git(hosted.path), rest.connect())
     marker = "<!-- slipway:summary -->"
     forge.comment(1, marker, "All green, trust me")
     ((_, theirs),) = github.comments.values()
@@ -239,11 +239,11 @@ def test_a_comment_of_somebody_who_may_only_talk_here_is_not_taken_for_ours(gith
 
 
 def test_health_and_approvals(github, hosted, monkeypatch):
-    forge = GitHubForge(Git(hosted.path), github_rest.connect())
+    forge = GitHubForge(Git(hosted.path), rest.connect())
     github.tokens["of-another"] = Token("another")
     assert hosted.run(*promotion(hosted, "staging", "one")).code == 0
     monkeypatch.setenv("GITHUB_TOKEN", "of-another")
-    github_rest.connect().write("POST", "pulls/1/reviews", {"event": "APPROVE"})
+    rest.connect().write("POST", "pulls/1/reviews", {"event": "APPROVE"})
     monkeypatch.setenv("GITHUB_TOKEN", "token-of-tests")
     released(github, hosted, "staging", "one")
     tip = forge.tip()
@@ -256,7 +256,7 @@ def test_health_and_approvals(github, hosted, monkeypatch):
 
 
 def test_a_body_that_is_too_long_keeps_its_beginning_and_its_end(github, hosted):
-    forge = GitHubForge(Git(hosted.path), github_rest.connect())
+    forge = GitHubForge(Git(hosted.path), rest.connect())
     body = "Begin" + "x" * 90_000 + "git revert"
     words = {"branch": "promote/x", "base": forge.tip(), "path": STAGING, "content": b"#\n", "message": "Title"}
     forge.open(Proposal(**words, body=body))
@@ -272,7 +272,7 @@ def test_an_archived_repository_is_refused_before_anything_is_written(github, ho
 
 
 def test_what_is_refused_says_so_as_an_input_error():
-    assert issubclass(github_rest.RefusedError, InputError)
+    assert issubclass(rest.RefusedError, InputError)
 
 
 def test_a_squashed_branch_that_was_left_is_known_by_its_pull_request(github, hosted, waits):
@@ -283,7 +283,7 @@ def test_a_squashed_branch_that_was_left_is_known_by_its_pull_request(github, ho
     github.faults.clear()
     released(github, hosted, "staging", "two")
     (left,) = hosted.branches() - {"main"}
-    GitHubForge(Git(hosted.path), github_rest.connect()).close(left)
+    GitHubForge(Git(hosted.path), rest.connect()).close(left)
     assert hosted.branches() == {"main"}
 
 

@@ -35,6 +35,15 @@ WHOLE = {
 
 
 @pytest.fixture
+def running(github, hosted):
+    """Staging and production run one; what is asked for from here on is counted."""
+    for environment in ("staging", "production"):
+        released(github, hosted, environment, "one")
+    github.asked.clear()
+    return hosted
+
+
+@pytest.fixture
 def two(github, hosted):
     """Staging and production went from one to two; what is asked for from here on is counted."""
     for name in ("one", "two"):
@@ -52,21 +61,21 @@ def nothing_was_written(github, repository, refs):
 
 
 @pytest.mark.parametrize("change", HOSTILE.values(), ids=HOSTILE)
-def test_a_payload_that_is_not_ours_is_refused_in_one_line(github, two, tmp_path, change):
-    refs = two.truth("for-each-ref")
-    outcome = two.run(*aborted(two, tmp_path / "event.json", "production", two.images["two"], **change))
+def test_a_payload_that_is_not_ours_is_refused_in_one_line(github, running, tmp_path, change):
+    refs = running.truth("for-each-ref")
+    outcome = running.run(*aborted(running, tmp_path / "event.json", "production", running.images["one"], **change))
     assert (outcome.code, outcome.output, outcome.error.count("\n")) == (2, "", 1), outcome.error
-    nothing_was_written(github, two, refs)
+    nothing_was_written(github, running, refs)
 
 
 @pytest.mark.parametrize("text", WHOLE.values(), ids=WHOLE)
-def test_a_body_that_is_no_notification_is_refused_in_one_line(github, two, tmp_path, text):
-    refs = two.truth("for-each-ref")
+def test_a_body_that_is_no_notification_is_refused_in_one_line(github, running, tmp_path, text):
+    refs = running.truth("for-each-ref")
     file = tmp_path / "event.json"
     file.write_text(text)
-    outcome = two.run("rollback", "--event", str(file), "--merge")
+    outcome = running.run("rollback", "--event", str(file), "--merge")
     assert (outcome.code, outcome.error.count("\n")) == (2, 1), outcome.error
-    nothing_was_written(github, two, refs)
+    nothing_was_written(github, running, refs)
 
 
 @pytest.mark.parametrize(

@@ -4,8 +4,8 @@ import pytest
 
 from release import onward
 from release.git import Git
-from release.github_forge import GitHubForge
-from release.github_rest import connect
+from release.github.forge import GitHubForge
+from release.github.rest import connect
 from tests.forge.test_way import promotion, released
 
 

@@ -7,10 +7,11 @@ import pytest
 
 from release import template_update
 from release.git import Git
-from release.github_rest import connect
+from release.github.rest import connect
+from tests import tips
 
 BRANCH = template_update.NAME
-TIPS = "docs/tips.md"
+TIPS = tips.DOCUMENT
 
 
 def git(place, *arguments):
@@ -104,19 +105,8 @@ def test_a_branch_that_was_merged_and_stayed_is_used_again(github, origin, clone
 def generated(clone, tmp_path):
     """From a template whose first text this repository has never had, so that nothing can be merged three ways."""
     work = tmp_path / "template"
-    place = work / "{{cookiecutter.repo_slug}}/docs"
-    place.mkdir(parents=True)
-    (work / "cookiecutter.json").write_text(json.dumps({"repo_slug": "x"}))
-    for tag, text in (("v1.0.0", "One.\n"), ("v1.1.0", "```\nTwo.\n```\n")):
-        (place / "tips.md").write_text(text)
-        if tag == "v1.0.0":
-            git(work, "init", "-q", "-b", "main")
-        git(work, "add", "-A")
-        git(work, "commit", "-q", "-m", tag)
-        git(work, "tag", tag)
-    context = {"cookiecutter": {"repo_slug": "x", "_template": str(work)}}
-    said = {"template": str(work), "commit": git(work, "rev-parse", "v1.0.0"), "checkout": "v1.0.0", "directory": None}
-    (clone / template_update.CRUFT).write_text(json.dumps(said | {"context": context}, indent=2) + "\n")
+    tips.write(work, {"v1.0.0": "One.\n", "v1.1.0": "```\nTwo.\n```\n"})
+    (clone / template_update.CRUFT).write_text(tips.made_from(work, str(work), "v1.0.0"))
     (clone / "docs").mkdir()
     (clone / TIPS).write_text("Ours.\n")
     return clone

@@ -118,7 +118,7 @@ def test_who_merges_by_the_button_and_deletes_the_branch_later(github, hosted):
 
 def test_a_merge_that_checks_hold_back_waits_for_them_and_a_review_is_told(github, hosted, monkeypatch):
     waited = []
-    monkeypatch.setattr("release.github_rest.Rest.sleep", lambda rest, seconds: waited.append(seconds) or passes())
+    monkeypatch.setattr("release.github.rest.Rest.sleep", lambda rest, seconds: waited.append(seconds) or passes())
     github.protect(checks=("gate",))
 
     def passes():
@@ -141,7 +141,7 @@ def test_a_merge_that_checks_hold_back_waits_for_them_and_a_review_is_told(githu
 
 
 def test_a_check_that_failed_is_not_waited_for(github, hosted, monkeypatch):
-    monkeypatch.setattr("release.github_rest.Rest.sleep", lambda rest, seconds: pytest.fail("waited"))
+    monkeypatch.setattr("release.github.rest.Rest.sleep", lambda rest, seconds: pytest.fail("waited"))
     github.protect(checks=("gate",))
     assert hosted.run(*promotion(hosted, "staging", "one")).code == 0
     (pull,) = github.open_pulls()
@@ -158,7 +158,7 @@ def test_other_checks_may_fail_and_a_cancelled_one_comes_again(github, hosted, m
     github.succeed(github.head(pull), "somebody's own", state="failure")
     waits = []
     passes = lambda rest, seconds: waits.append(seconds) or github.succeed(github.head(pull))  # noqa: E731
-    monkeypatch.setattr("release.github_rest.Rest.sleep", passes)
+    monkeypatch.setattr("release.github.rest.Rest.sleep", passes)
     outcome = hosted.run(*promotion(hosted, "staging", "one", "--merge"))
     assert outcome.code == 0, outcome.error
     assert len(waits) == 1

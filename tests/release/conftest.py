@@ -3,6 +3,7 @@ import subprocess
 
 import pytest
 
+from release.git_forge import GitForge
 from tests.release import workshop
 from tests.release.workshop import Images, Repository
 
@@ -53,3 +54,17 @@ def programs(tmp_path, monkeypatch):
         (folder / name).chmod(0o755)
 
     return put
+
+
+@pytest.fixture
+def bodies(monkeypatch):
+    """What reviewers get to read, of every pull request that is opened."""
+    seen = []
+    known = GitForge.open
+
+    def look(forge, proposal):
+        seen.append(proposal.body)
+        return known(forge, proposal)
+
+    monkeypatch.setattr(GitForge, "open", look)
+    return seen

@@ -61,7 +61,7 @@ def commands(repository: Repository, image: str) -> dict[str, list[str]]:
 
 CASES = [
     ("alone", "promote"),
-    ("shared", "rollback"),
+    pytest.param("shared", "rollback", marks=pytest.mark.slow),
     pytest.param("alone", "rollback", marks=pytest.mark.slow),
     pytest.param("shared", "promote", marks=pytest.mark.slow),
 ]

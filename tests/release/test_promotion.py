@@ -415,21 +415,13 @@ def test_what_a_cluster_said_of_the_version_before_does_not_count(alone, monkeyp
 
 
 @pytest.fixture
-def body(alone, monkeypatch):
+def body(alone, bodies):
     """The body of the pull request that a promotion proposes."""
-    seen = []
-    known = GitForge.open
-
-    def look(forge, proposal):
-        seen.append(proposal.body)
-        return known(forge, proposal)
-
-    monkeypatch.setattr(GitForge, "open", look)
 
     def promoted(environment, name, *words):
         outcome = alone.promote(environment, name, "--merge", *words)
         assert outcome.code == 0, outcome.error
-        return seen[-1]
+        return bodies[-1]
 
     return promoted
 

@@ -3,7 +3,6 @@ import subprocess
 import pytest
 
 from release import pin
-from release.git_forge import GitForge
 from tests.release.workshop import STAGING
 
 
@@ -276,21 +275,13 @@ def test_a_shallow_clone_does_not_answer(shared, tmp_path):
 
 
 @pytest.fixture
-def body(alone, monkeypatch):
+def body(alone, bodies):
     """The body of the pull request that a rollback proposes."""
-    seen = []
-    known = GitForge.open
-
-    def look(forge, proposal):
-        seen.append(proposal.body)
-        return known(forge, proposal)
-
-    monkeypatch.setattr(GitForge, "open", look)
 
     def rolled_back(*words):
         outcome = alone.roll_back("staging", "--merge", *words)
         assert outcome.code == 0, outcome.error
-        return seen[-1]
+        return bodies[-1]
 
     return rolled_back
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from release.github_rest import connect
-from release.github_setup import run
+from release.github.rest import connect
+from release.github.setup import run
 from tests.github.access import SLUG
 from tests.github.server import running
 

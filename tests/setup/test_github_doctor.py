@@ -4,8 +4,8 @@ import subprocess
 
 import pytest
 
-from release.github_doctor import checks
-from release.github_rest import RefusedError
+from release.github.doctor import checks
+from release.github.rest import RefusedError
 from tests.github.access import SLUG
 from tests.github.hub import Token
 from tests.github.settings import APP_MAY, ERRORS, INSTALLATIONS, RUNS, SECRETS, more
@@ -212,7 +212,7 @@ def test_not_even_the_app_pushes_to_main(done, hub, commit):
 def test_the_repository_is_where_origin_points(tmp_path):
     from contracts.errors import InputError
     from release.git import Git
-    from release.github_rest import connect
+    from release.github.rest import connect
 
     subprocess.run(["git", "init", "-q", tmp_path], check=True)
     for address in (

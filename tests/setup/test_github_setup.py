@@ -5,10 +5,10 @@ import subprocess
 import pytest
 
 from contracts.errors import InputError
-from release import github_options as options
 from release.cli import main
-from release.github_rest import RefusedError
-from release.github_settings import load
+from release.github import options
+from release.github.rest import RefusedError
+from release.github.settings import load
 from tests.github.access import SLUG
 from tests.github.faults import Fault
 from tests.github.hub import APP, Token

@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 from contracts.errors import InputError
-from release.github_settings import load
+from release.github.settings import load
 from tests.setup.conftest import ROOT
 
 FOLDER = ".github/settings"

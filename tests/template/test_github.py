@@ -2,7 +2,7 @@
 
 import pytest
 
-from release.github_settings import load
+from release.github.settings import load
 from tests.template.test_generated_repository import LONG, SHORT
 from tests.template.trees import OTHER, ROOT, files
 

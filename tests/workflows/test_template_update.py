@@ -1,14 +1,13 @@
 """The template's update: by cruft, into one pull request; again, nothing more; a conflict makes a draft."""
 
-import json
-
 import pytest
 
+from tests import tips
 from tests.workflows import payloads
 from tests.workflows.site import git
 
 TEMPLATE = "template-owner/tips"
-TIPS = "docs/tips.md"
+TIPS = tips.DOCUMENT
 
 
 @pytest.fixture
@@ -16,21 +15,9 @@ def generated(lab):
     """As if it came from a template of one document, at its first tag; the template has a second."""
     origin = lab.site.folder / "forge" / TEMPLATE
     work = lab.site.folder / "template"
-    place = work / "{{cookiecutter.repo_slug}}/docs"
-    place.mkdir(parents=True)
-    (work / "cookiecutter.json").write_text(json.dumps({"repo_slug": "x"}))
-    for tag, text in (("v1.0.0", "One.\n"), ("v1.10.0", "One.\nTwo.\n")):
-        (place / "tips.md").write_text(text)
-        if tag == "v1.0.0":
-            git(work, "init", "-q", "-b", "main")
-        git(work, "add", "-A")
-        git(work, "commit", "-q", "-m", tag)
-        git(work, "tag", tag)
+    tips.write(work, {"v1.0.0": "One.\n", "v1.10.0": "One.\nTwo.\n"})
     git(lab.site.folder, "clone", "-q", "--bare", str(work), str(origin))
-    address = f"https://github.com/{TEMPLATE}"
-    context = {"cookiecutter": {"repo_slug": "x", "_template": address}}
-    said = {"template": address, "commit": git(work, "rev-parse", "v1.0.0"), "checkout": "v1.0.0", "context": context}
-    lab.site.write(".cruft.json", json.dumps(said | {"directory": None}, indent=2) + "\n")
+    lab.site.write(".cruft.json", tips.made_from(work, f"https://github.com/{TEMPLATE}", "v1.0.0"))
     lab.site.write(TIPS, "One.\n")
     lab.site.push("Generated")
     return lab

@@ -5,10 +5,10 @@ from urllib.parse import quote
 
 import msgspec
 
-from release.github_names import Names
-from release.github_plan import Change, Plan, Request, differences
-from release.github_rest import Rest
-from release.github_settings import Actions, App, Label, Repository
+from release.github.names import Names
+from release.github.plan import Change, Plan, Request, differences
+from release.github.rest import Rest
+from release.github.settings import Actions, App, Label, Repository
 
 
 def repository(there: dict[str, Any], wanted: Repository) -> Plan:

@@ -7,20 +7,19 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from contracts.errors import InputError
-from release import github_options as options
-from release import github_rules as rules
-from release import github_settings
-from release.github_names import Names
-from release.github_plan import Change, Plan, together
-from release.github_rest import RefusedError, Rest
-from release.github_settings import DOCUMENT, Settings
+from release.github import options, rules
+from release.github import settings as files
+from release.github.names import Names
+from release.github.plan import Change, Plan, together
+from release.github.rest import RefusedError, Rest
+from release.github.settings import DOCUMENT, Settings
 
 DONE, DIFFERS, REFUSED = 0, 1, 2
 
 
 def run(root: Path, rest: Rest, apply: bool, prune: bool = False, say: Callable[[str], object] = print) -> int:
     """Exit code 0: nothing to do, or done; 1: something differs, and nothing was written; 2: something was refused."""
-    found = plan(rest, github_settings.load(root), prune)
+    found = plan(rest, files.load(root), prune)
     for line in found.kept:
         say(f"kept, although no file names it: {line}")
     refused = list(found.refused)

@@ -6,10 +6,10 @@ from urllib.parse import quote
 
 import msgspec
 
-from release.github_names import Names
-from release.github_plan import Change, Plan, Request, differences
-from release.github_rest import Rest
-from release.github_settings import Actor, Environment, Reviewer, Ruleset
+from release.github.names import Names
+from release.github.plan import Change, Plan, Request, differences
+from release.github.rest import Rest
+from release.github.settings import Actor, Environment, Reviewer, Ruleset
 
 KINDS = {"app": "Integration", "team": "Team", "user": "User", "role": "RepositoryRole"}
 CHECKS = "required_status_checks"

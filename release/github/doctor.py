@@ -9,11 +9,13 @@ from urllib.parse import quote
 
 from contracts.checks import Check, Status
 from contracts.errors import InputError
-from release import dispatch, github_settings, github_setup, pin, render
+from release import dispatch, pin, render
 from release.git import Git
-from release.github_names import OF_ACTIONS, Names
-from release.github_rest import RefusedError, Rest, connect
-from release.github_settings import DOCUMENT, Settings
+from release.github import settings as files
+from release.github import setup
+from release.github.names import OF_ACTIONS, Names
+from release.github.rest import RefusedError, Rest, connect
+from release.github.settings import DOCUMENT, Settings
 
 GATE = "github"
 MEND = "`make github-setup` shows it, APPLY=1 mends it"
@@ -33,7 +35,7 @@ WEIGHTY = ("ruleset", "environment", "variable")
 def checks(root: Path, rest: Rest | None = None) -> tuple[Check, ...]:
     """Everything; raises InputError where GitHub cannot be asked at all."""
     rest = rest or connect(git=Git.at(root))
-    settings = github_settings.load(root)
+    settings = files.load(root)
     names = Names(rest, settings.app)
     parts: tuple[tuple[str, Callable[[], Iterator[Check]]], ...] = (
         ("repository", lambda: _repository(rest)),
@@ -128,7 +130,7 @@ def _names(rest: Rest, path: str) -> set[str]:
 
 
 def _settings(rest: Rest, settings: Settings) -> Iterator[Check]:
-    found = github_setup.plan(rest, settings)
+    found = setup.plan(rest, settings)
     labels = [change.what.removeprefix(LABEL) for change in found.changes if change.what.startswith(LABEL)]
     for change in found.changes:
         if not change.what.startswith(LABEL):
@@ -139,9 +141,7 @@ def _settings(rest: Rest, settings: Settings) -> Iterator[Check]:
         yield _said("labels", "warn", f"{', '.join(labels)}: not there, or not so; {MEND}")
     for line in found.refused:
         what, _, reason = line.partition(": ")
-        yield _said(
-            what, "not_run", "waits for the App" if str(github_settings.FOLDER / "app.yml") in reason else reason
-        )
+        yield _said(what, "not_run", "waits for the App" if str(files.FOLDER / "app.yml") in reason else reason)
     for line in found.kept:
         if "passes by" in line:
             yield _said("bypass", "warn", f"{line}, which no file names; PRUNE=1 takes it away")

@@ -2,7 +2,7 @@
 
 Nothing is pushed: the commit is made of a blob, a tree and a commit on GitHub, so that an App's commits are signed as
 its own. GitHub moves a branch without comparing, so each step looks first, names the commit it means, and may be made
-twice. PyGithub's part is release.github_rest; what comes from there is plain JSON.
+twice. PyGithub's part is release.github.rest; what comes from there is plain JSON.
 """
 
 import base64
@@ -16,7 +16,7 @@ from contracts.errors import InputError
 from release import checkout
 from release.forge import Merged, MovedError, Proposal, PullRequest
 from release.git import Git, GitError, refused
-from release.github_rest import RefusedError, Rest
+from release.github.rest import RefusedError, Rest
 
 LONGEST = 65_536  # characters of a pull request's body
 CUT = "\n\n… the commit's message says all of it …\n\n"

@@ -5,8 +5,8 @@ from typing import Any
 from msgspec import Struct
 
 from contracts.errors import InputError
-from release.github_rest import RefusedError, Rest
-from release.github_settings import DOCUMENT, FOLDER, App
+from release.github.rest import RefusedError, Rest
+from release.github.settings import DOCUMENT, FOLDER, App
 
 ROLES = {"maintain": 2, "write": 4, "admin": 5}  # GitHub's numbers for the roles of a repository
 OF_ACTIONS = "github-actions"
