@@ -36,6 +36,8 @@ export MLFLOW_ALLOW_PICKLE_DESERIALIZATION := false
 RUN := $(VENV)/bin/python -m
 KEDRO := $(VENV)/bin/kedro
 PYTEST := $(RUN) pytest
+# A process for each core; a file stays in one, so that what its tests share is made once. PARALLEL= for one after the other.
+PARALLEL ?= --numprocesses auto --maxprocesses 4 --dist loadfile
 # Runs a command, says how long it took, keeps its exit code.
 timed = @start=$$SECONDS; code=0; { $(1); } || code=$$?; echo "$@: $$((SECONDS - start)) s" >&2; exit $$code
 
@@ -165,7 +167,7 @@ argo: environment-train ## compile the pipelines for Argo Workflows into gitops/
 
 .PHONY: test
 test: ## the fast tests, all of them (ARGS="-k words" picks)
-	$(call timed,$(MAKE) setup environment-clients kustomize && $(PYTEST) -m "not slow and not cluster" $(ARGS))
+	$(call timed,$(MAKE) setup environment-clients kustomize && $(PYTEST) -m "not slow and not cluster" $(PARALLEL) $(ARGS))
 
 .PHONY: test-fast
 test-fast: ## a minute's worth of them: architecture and contracts
